@@ -1,0 +1,105 @@
+"""Goals: how far an imagined future is from what was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from forethought.cost.terms import BoundTerm, CostTerm, Sight
+from forethought.types import STATE, Distance, ForethoughtError, Imagination, Observation
+
+CAMERA = "<camera>"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Goal(CostTerm):
+    """Distance of imagined latents from the latent of a goal observation.
+
+    Attributes:
+        observation: the goal as the sensors would show it; one for all agents, or ``(b, ...)``.
+        distance: measure to use; None for the agent's own: its critic, which counts steps to
+            reach, or latent distance where it has none.
+        running: weight of the distance at each imagined step before the last, which has weight
+            one. Zero asks where the plan ends; one also asks to be there soon, and to stay.
+    """
+
+    name: str = "goal"
+    observation: Mapping[str, np.ndarray] = field(default_factory=dict)
+    distance: Distance | None = None
+    running: float = 1.0
+
+    def bind(self, sight: Sight) -> BoundTerm:
+        """See :class:`CostTerm`.
+
+        Raises:
+            ForethoughtError: the goal lacks a key that the agent perceives.
+        """
+        target = sight.encode(_keys_resolved(self.observation, sight))[:, None, None]
+        distance = self.distance or sight.distance
+        running = self.running
+
+        def distance_of(imagination: Imagination) -> Float[Tensor, "b n h"]:
+            horizon = imagination.actions.shape[2]
+            first = 1 if running else horizon
+            reached = imagination.latents[:, :, first:]
+            steps = distance(reached, target.expand_as(reached))
+            if not running:
+                return torch.nn.functional.pad(steps, (horizon - 1, 0))
+            weights = torch.full((horizon,), running).to(steps)
+            weights[-1] = 1.0
+            return steps * weights
+
+        return distance_of
+
+
+def goal(
+    *,
+    image: np.ndarray | None = None,
+    state: np.ndarray | None = None,
+    observation: Observation | None = None,
+    distance: Distance | None = None,
+    running: float = 1.0,
+) -> Goal:
+    """Be where the sensors would show this.
+
+    Args:
+        image: goal image for an agent with one camera: uint8 ``(height, width, 3)``.
+        state: goal state vector.
+        observation: a whole goal observation, by keys, for agents with more sensors.
+        distance: measure to use; None for the agent's own.
+        running: weight of the distance at each step before the last, which has weight one.
+
+    Raises:
+        ForethoughtError: nothing was given.
+    """
+    keys = dict(observation or {})
+    if image is not None:
+        keys[CAMERA] = np.asarray(image)
+    if state is not None:
+        keys[STATE] = np.asarray(state, dtype=np.float32)
+    if not keys:
+        raise ForethoughtError("a goal needs an image, a state or an observation; got none.")
+    return Goal(observation=keys, distance=distance, running=running)
+
+
+def _keys_resolved(observation: Observation, sight: Sight) -> Observation:
+    """Names the camera that ``image=`` meant, and adds the batch dimension where it is missing."""
+    keys = dict(observation)
+    if CAMERA in keys:
+        cameras = sight.signature.cameras
+        if len(cameras) != 1:
+            raise ForethoughtError(
+                f"goal(image=...) needs an agent with one camera, this one has {list(cameras)}; "
+                "give goal(observation={key: image})."
+            )
+        keys[cameras[0]] = keys.pop(CAMERA)
+    specs = sight.signature.observation
+    return {
+        key: value[None] if key in specs and value.ndim == len(specs[key].shape) else value
+        for key, value in keys.items()
+    }

@@ -1,0 +1,181 @@
+"""Cost terms and their algebra.
+
+A term is a frozen description; :meth:`CostTerm.bind` turns it into a function of an imagination
+once the agent that will use it is known. All terms score the same imagination: it is rolled out
+once.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from forethought.types import (
+    ActionSpace,
+    Distance,
+    ForethoughtError,
+    Imagination,
+    Observation,
+    Scores,
+    Signature,
+)
+
+BoundTerm = Callable[[Imagination], Float[Tensor, "b n h"]]
+"""Cost of each candidate at each imagined step, unweighted; it adds up over the horizon."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sight:
+    """What a cost term may know of the agent it is bound to.
+
+    Attributes:
+        encode: observations ``(b, ...)`` per key to latents ``(b, k, d)``.
+        distance: the agent's own measure of how far apart two latents are.
+        space: the model actions.
+        signature: the observations and actions of the world.
+    """
+
+    encode: Callable[[Observation], Float[Tensor, "b k d"]]
+    distance: Distance
+    space: ActionSpace
+    signature: Signature
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CostTerm(ABC):
+    """A named, weighted share of the energy.
+
+    Attributes:
+        name: how plans and tables call it.
+        weight: its factor in the energy.
+    """
+
+    name: str
+    weight: float = 1.0
+
+    @abstractmethod
+    def bind(self, sight: Sight) -> BoundTerm:
+        """The cost as a function of an imagination."""
+
+    def __mul__(self, factor: float) -> CostTerm:
+        return replace(self, weight=self.weight * factor)
+
+    __rmul__ = __mul__
+
+    def __add__(self, other: CostTerm | Cost) -> Cost:
+        return Cost(terms=(self,)) + other
+
+    def named(self, name: str) -> CostTerm:
+        """The same term under another name."""
+        return replace(self, name=name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """A sum of terms; prints as a table.
+
+    Attributes:
+        terms: the terms, each under its own name.
+    """
+
+    terms: tuple[CostTerm, ...]
+
+    def __post_init__(self) -> None:
+        names = [term.name for term in self.terms]
+        if duplicates := sorted({name for name in names if names.count(name) > 1}):
+            raise ForethoughtError(
+                f"two cost terms are called {duplicates[0]!r}; give one another name with "
+                "`.named(...)`."
+            )
+
+    def __add__(self, other: CostTerm | Cost) -> Cost:
+        added = other.terms if isinstance(other, Cost) else (other,)
+        return Cost(terms=self.terms + added)
+
+    def __mul__(self, factor: float) -> Cost:
+        return Cost(terms=tuple(term * factor for term in self.terms))
+
+    __rmul__ = __mul__
+
+    def __str__(self) -> str:
+        width = max(len("term"), *(len(term.name) for term in self.terms))
+        rows = [f"{'term':<{width}}  weight"]
+        rows += [f"{term.name:<{width}}  {term.weight:g}" for term in self.terms]
+        return "\n".join(rows)
+
+    def bind(self, sight: Sight) -> Callable[[Imagination], Scores]:
+        """The whole cost as a function of an imagination."""
+        bound = [(term.name, term.weight, term.bind(sight)) for term in self.terms]
+
+        def score(imagination: Imagination) -> Scores:
+            shares = {
+                name: weight * function(imagination).sum(-1) for name, weight, function in bound
+            }
+            energy = torch.stack(tuple(shares.values())).sum(0)
+            feasible = torch.ones_like(energy, dtype=torch.bool)
+            return Scores(energy=energy, terms=shares, feasible=feasible)
+
+        return score
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Effort(CostTerm):
+    """Squared actions, relative to the largest allowed; one is full effort at every step."""
+
+    name: str = "effort"
+
+    def bind(self, sight: Sight) -> BoundTerm:
+        """See :class:`CostTerm`."""
+        largest = torch.maximum(sight.space.low.abs(), sight.space.high.abs()).clamp_min(1e-9)
+
+        def effort_of(imagination: Imagination) -> Float[Tensor, "b n h"]:
+            actions = imagination.actions
+            return (actions / largest).square().mean(-1) / actions.shape[2]
+
+        return effort_of
+
+
+def effort() -> Effort:
+    """Mean squared action over the plan, relative to the largest allowed: 0 to 1."""
+    return Effort()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FunctionTerm(CostTerm):
+    """A function of the user's own.
+
+    Attributes:
+        function: imagination to ``(b, n, h)``.
+    """
+
+    function: BoundTerm
+
+    def bind(self, sight: Sight) -> BoundTerm:
+        """See :class:`CostTerm`; checks the shape of what the function gives."""
+
+        def checked(imagination: Imagination) -> Float[Tensor, "b n h"]:
+            values = self.function(imagination)
+            expected = imagination.actions.shape[:3]
+            if values.shape != expected:
+                raise ForethoughtError(
+                    f"cost term {self.name!r} gave shape {tuple(values.shape)}; expected "
+                    f"(worlds, candidates, horizon) = {tuple(expected)}."
+                )
+            return values
+
+        return checked
+
+
+def term(name: str, function: BoundTerm) -> FunctionTerm:
+    """A cost term from a function of an imagination.
+
+    Args:
+        name: how plans and tables call it.
+        function: imagination to one value ``(b, n, h)`` per candidate and step.
+    """
+    return FunctionTerm(name=name, function=function)

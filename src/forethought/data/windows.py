@@ -1,0 +1,121 @@
+"""Windows: clips cut from episodes in model steps; none crosses an episode's end."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from forethought.data.store import EpisodeArrays
+from forethought.types import ForethoughtError, Windows
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowConfig:
+    """The form of a clip.
+
+    Attributes:
+        length: observations in it (``t``), one model step apart.
+        action_block: world steps in a model step.
+        frame_stack: frames that make one observation (``f``).
+        frame_gap: world steps between stacked frames.
+    """
+
+    length: int
+    action_block: int
+    frame_stack: int = 1
+    frame_gap: int = 1
+
+    @property
+    def span(self) -> int:
+        """World steps from the first observation of a clip to the last."""
+        return (self.length - 1) * self.action_block
+
+
+class WindowSampler:
+    """Draws clips from decoded episodes.
+
+    Args:
+        arrays: the episodes.
+        config: the form of the clips.
+
+    Raises:
+        ForethoughtError: no episode is long enough for one clip.
+    """
+
+    def __init__(self, arrays: EpisodeArrays, config: WindowConfig) -> None:
+        self.arrays = arrays
+        self.config = config
+        self._per_episode = (arrays.lengths - config.span).clamp_min(0)
+        short = [e for e, n in zip(arrays.episodes, self._per_episode.tolist(), strict=True) if not n]
+        if len(short) == len(arrays.episodes):
+            raise ForethoughtError(
+                f"no episode is long enough: a clip spans {config.span + 1} rows ({config.length} "
+                f"observations, {config.action_block} world steps apart), the longest episode has "
+                f"{int(arrays.lengths.max())}. Shorten horizon or action_block, or record longer."
+            )
+        if short:
+            warnings.warn(
+                f"{len(short)} of {len(arrays.episodes)} episodes are shorter than a clip of "
+                f"{config.span + 1} rows and are left out: {short[:8]}",
+                stacklevel=2,
+            )
+        self._ends = self._per_episode.cumsum(0)
+        offsets = torch.arange(-config.frame_stack + 1, 1) * config.frame_gap
+        self._frames = offsets
+        self._moments = torch.arange(config.length) * config.action_block
+        self._model_actions = _as_vectors(arrays)
+
+    @property
+    def num_windows(self) -> int:
+        """Different clips there are."""
+        return int(self._ends[-1])
+
+    def starts(self) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"]]:
+        """Episode and row of every clip there is."""
+        return self._locate(torch.arange(self.num_windows))
+
+    def rows(self, batch_size: int) -> Iterator[tuple[Int[Tensor, " b"], Int[Tensor, " b"]]]:
+        """Every clip in order, in batches, as :meth:`at` takes them."""
+        for index in torch.arange(self.num_windows).split(batch_size):
+            yield self._locate(index)
+
+    def sample(self, batch_size: int, generator: torch.Generator) -> Windows:
+        """Clips drawn uniformly from all there are."""
+        index = torch.randint(self.num_windows, (batch_size,), generator=generator)
+        return self.at(*self._locate(index))
+
+    def at(self, episodes: Int[Tensor, " b"], steps: Int[Tensor, " b"]) -> Windows:
+        """Given clips.
+
+        Args:
+            episodes: positions among the loaded episodes.
+            steps: row in its episode at which each clip begins.
+        """
+        first = self.arrays.offsets[episodes]
+        moments = (first + steps)[:, None] + self._moments
+        rows = (moments[:, :, None] + self._frames).maximum(first[:, None, None])
+        block = self.config.action_block
+        taken = moments[:, :-1, None] + torch.arange(block)
+        return Windows(
+            observation={key: value[rows] for key, value in self.arrays.observation.items()},
+            actions=self._model_actions[taken].flatten(2),
+            episode=torch.tensor(self.arrays.episodes)[episodes],
+            step=steps,
+        )
+
+    def _locate(self, index: Int[Tensor, " n"]) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"]]:
+        episode = torch.searchsorted(self._ends, index, right=True)
+        return episode, index - (self._ends - self._per_episode)[episode]
+
+
+def _as_vectors(arrays: EpisodeArrays) -> Tensor:
+    """Actions as the world model sees them: ``(rows, width)``, one-hot where discrete."""
+    spec = arrays.signature.action
+    if not spec.discrete:
+        return arrays.action
+    return torch.nn.functional.one_hot(arrays.action, spec.num_choices).float()

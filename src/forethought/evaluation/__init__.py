@@ -1,0 +1,17 @@
+"""Evaluation: honest protocols, floors and ceilings, intervals, reports."""
+
+from forethought.evaluation.planning import PlanningProtocol, PlanningResults, evaluate
+from forethought.evaluation.prediction import PredictionProtocol, PredictionResults
+from forethought.evaluation.statistics import Estimate, auroc, bootstrap_mean, wilson
+
+__all__ = [
+    "Estimate",
+    "PlanningProtocol",
+    "PlanningResults",
+    "PredictionProtocol",
+    "PredictionResults",
+    "auroc",
+    "bootstrap_mean",
+    "evaluate",
+    "wilson",
+]

@@ -1,0 +1,134 @@
+"""A report page: one self-contained HTML file, without scripts or links to anywhere."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import jinja2
+import numpy as np
+from PIL import Image
+
+import forethought
+from forethought.model import write_safely
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """A headline figure.
+
+    Attributes:
+        value: the figure, formatted.
+        label: what it is.
+        note: its interval, or what it is compared with.
+    """
+
+    value: str
+    label: str
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table.
+
+    Attributes:
+        header: column titles.
+        rows: cells.
+        strong: index of the row that is set in bold; None for none.
+    """
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    strong: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A picture, embedded.
+
+    Attributes:
+        source: data URI.
+        caption: what one sees.
+    """
+
+    source: str
+    caption: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A part of a page.
+
+    Attributes:
+        title: heading.
+        text: a sentence or two on what is shown.
+        tables: tables, in order.
+        figures: wide pictures.
+        gallery: small pictures side by side.
+        warnings: set off in red.
+    """
+
+    title: str
+    text: str = ""
+    tables: Sequence[Table] = ()
+    figures: Sequence[Picture] = ()
+    gallery: Sequence[Picture] = ()
+    warnings: Sequence[str] = ()
+
+
+def write_page(
+    path: Path, *, title: str, lead: str, sections: Sequence[Section], cards: Sequence[Card] = ()
+) -> Path:
+    """Writes the page; returns its path."""
+    template = resources.files(__package__).joinpath("page.html.j2").read_text()
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    text = environment.from_string(template).render(
+        title=title,
+        lead=lead,
+        cards=cards,
+        sections=sections,
+        footer=f"Made by forethought {forethought.__version__}.",
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_safely(path, text.encode())
+    return path
+
+
+def embed_drawing(drawing: Drawing, caption: str) -> Picture:
+    """A matplotlib figure as an embedded SVG; rasterised artists stay small."""
+    import matplotlib.pyplot as plt
+
+    buffer = io.BytesIO()
+    drawing.savefig(buffer, format="svg", bbox_inches="tight", dpi=110, metadata={"Date": None})
+    plt.close(drawing)
+    return Picture(source=_uri(buffer.getvalue(), "image/svg+xml"), caption=caption)
+
+
+def embed_animation(frames: Sequence[np.ndarray], caption: str, *, frame_ms: int = 60) -> Picture:
+    """Frames ``(height, width, 3)`` uint8 as an animated WebP."""
+    pictures = [Image.fromarray(frame) for frame in frames]
+    buffer = io.BytesIO()
+    pictures[0].save(
+        buffer,
+        format="WEBP",
+        save_all=True,
+        append_images=pictures[1:],
+        duration=frame_ms,
+        loop=0,
+        quality=80,
+        method=2,
+    )
+    return Picture(source=_uri(buffer.getvalue(), "image/webp"), caption=caption)
+
+
+def _uri(content: bytes, mime: str) -> str:
+    return f"data:{mime};base64,{base64.b64encode(content).decode()}"

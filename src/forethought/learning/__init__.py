@@ -1,0 +1,20 @@
+"""Learning: pretraining, the critic, probes; a loop that resumes to the bit."""
+
+from forethought.learning.critic import CriticTrainingConfig
+from forethought.learning.errors import AnchoredError, ErrorAgainstCopy, SquaredError
+from forethought.learning.jepa import JEPAConfig
+from forethought.learning.probing import ProbeTrainingConfig
+from forethought.learning.train import TrainConfig, train
+from forethought.learning.trainer import OptimiserConfig
+
+__all__ = [
+    "AnchoredError",
+    "CriticTrainingConfig",
+    "ErrorAgainstCopy",
+    "JEPAConfig",
+    "OptimiserConfig",
+    "ProbeTrainingConfig",
+    "SquaredError",
+    "TrainConfig",
+    "train",
+]

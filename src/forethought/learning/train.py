@@ -1,0 +1,367 @@
+"""From a dataset to a trained model: world model, critic, probes, in one resumable run."""
+
+from __future__ import annotations
+
+import json
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+import forethought
+from forethought.config import register, to_json
+from forethought.data.store import Dataset, EpisodeArrays
+from forethought.data.windows import WindowConfig, WindowSampler
+from forethought.learning.checkpoint import step_generator
+from forethought.learning.critic import (
+    CriticStage,
+    CriticTrainingConfig,
+    LatentEpisodes,
+    target_of,
+)
+from forethought.learning.jepa import JEPAConfig, JEPAStage, Regularisers
+from forethought.learning.metrics import JSONLines, Sink, TensorBoard
+from forethought.learning.probing import (
+    ProbeReport,
+    ProbeTrainingConfig,
+    fit_probes,
+    probe_report,
+)
+from forethought.learning.trainer import Loop, LoopConfig
+from forethought.model import CONFIG, Model, ModelConfig, load_model, write_safely
+from forethought.perception.normalise import Normaliser
+from forethought.types import ArraySpec, ForethoughtError, Signature
+from forethought.world_model.diagnostics import CollapseReport
+from forethought.world_model.world_model import WorldModel, WorldModelConfig
+
+RUN = "run.json"
+SUMMARY = "train.json"
+METRICS = "metrics.jsonl"
+
+
+class CollapseWarning(UserWarning):
+    """A finished run whose latents have collapsed; the message names symptom and remedy."""
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """A whole training run.
+
+    Attributes:
+        recipe: the name it goes by.
+        world_model: perception and predictor.
+        objective: pretraining.
+        critic: the temporal distance; None for none.
+        probes: quantities to read from the latents; None for none.
+        image_size: height and width that images are reduced to; None for their own.
+        held_out: share of the episodes that training never sees.
+        seed: of weights, batches and the split.
+    """
+
+    recipe: str
+    world_model: WorldModelConfig
+    objective: JEPAConfig
+    critic: CriticTrainingConfig | None = None
+    probes: ProbeTrainingConfig | None = None
+    image_size: tuple[int, int] | None = None
+    held_out: float = 0.1
+    seed: int = 0
+
+
+class Learner(nn.Module):
+    """Everything that changes in training: the model, and what only training needs.
+
+    Args:
+        model: what is kept.
+        objective: names the regularisers.
+    """
+
+    def __init__(self, model: Model, objective: JEPAConfig) -> None:
+        super().__init__()
+        self.model = model
+        self.regularisers = Regularisers(objective.regularisers, model.world_model)
+        self.critic_target = target_of(model.critic) if model.critic is not None else None
+
+
+def train(
+    data: Dataset,
+    config: TrainConfig,
+    out: Path | str,
+    *,
+    resume: bool = False,
+    tensorboard: bool = False,
+    visible: bool = True,
+    checkpoint_s: float = 15.0,
+) -> Model:
+    """Trains a model on a dataset and leaves it in a folder.
+
+    Killed at any moment and called again with ``resume``, it ends with the same weights as a run
+    that was never interrupted (on the same machine, with the same number of threads).
+
+    Args:
+        data: recorded episodes.
+        config: the whole run.
+        out: folder of the run; new, unless resuming.
+        resume: continue the run in ``out``; start it if there is none.
+        tensorboard: also write TensorBoard events.
+        visible: show progress.
+        checkpoint_s: seconds between checkpoints.
+
+    Raises:
+        ForethoughtError: the data do not fit the recipe, or the folder is in use; before any work.
+    """
+    out = Path(out)
+    signature = perceived_signature(data.signature, config)
+    claim_folder(out, config, data, resume=resume)
+    if (out / CONFIG).exists():
+        return load_model(out)
+    run = _Run(data, config, signature, out, visible=visible)
+    loop = Loop(
+        config=LoopConfig(seed=config.seed, visible=visible, checkpoint_s=checkpoint_s),
+        learner=run.learner,
+        folder=out / "checkpoints",
+        metrics=JSONLines(out / METRICS),
+        sinks=_sinks(out, tensorboard),
+    )
+    progress = loop.resume()
+    stage = run.world_model_stage()
+    progress = loop.run(stage, progress)
+    report = stage.report()
+    if config.critic or config.probes:
+        run.encode()
+    if config.critic:
+        progress = loop.run(run.critic_stage(config.critic), progress)
+    probes = run.probes(config.probes) if config.probes else None
+    run.finish(progress.seconds, report, probes)
+    if report.collapsed:
+        warnings.warn("\n".join(report.findings), CollapseWarning, stacklevel=2)
+    return run.learner.model.eval()
+
+
+class _Run:
+    """The parts of one run, in the order in which they come to be."""
+
+    def __init__(
+        self, data: Dataset, config: TrainConfig, signature: Signature, out: Path, *, visible: bool
+    ) -> None:
+        self.config, self.out, self.visible = config, out, visible
+        train_ids, held_out_ids = data.split(held_out=config.held_out, seed=config.seed)
+        keys = _keys(config)
+        self.train = data.load(train_ids, keys=keys, image_size=config.image_size, cache=out)
+        self.held_out = data.load(
+            held_out_ids, keys=keys, image_size=config.image_size, cache=out
+        )
+        self.held_out_ids = [int(i) for i in held_out_ids]
+        self.signature = signature
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.learner = Learner(self._model(data, train_ids), config.objective)
+
+    def _model(self, data: Dataset, train_ids: Sequence[int]) -> Model:
+        config, signature = self.config, self.signature
+        probes = config.probes
+        names = _names(data.signature.observation[probes.key]) if probes else ()
+        parts = ModelConfig(
+            world_model=config.world_model,
+            critic=config.critic.critic if config.critic else None,
+            probes=names,
+        )
+        notes = {
+            "recipe": config.recipe,
+            "seed": config.seed,
+            "data": data.path.name,
+            "held_out_episodes": self.held_out_ids,
+            "probe_key": probes.key if probes else None,
+            "forethought": forethought.__version__,
+        }
+        return Model(parts, signature, normalisers_of(data, config, train_ids), notes)
+
+    # ------------------------------------------------------------------ stages
+
+    def _windows(self, arrays: EpisodeArrays) -> WindowSampler:
+        objective, model = self.config.objective, self.config.world_model
+        return WindowSampler(
+            arrays,
+            WindowConfig(
+                length=objective.horizon + 1,
+                action_block=model.action_block,
+                frame_stack=model.perception.frame_stack,
+                frame_gap=model.perception.frame_gap,
+            ),
+        )
+
+    def world_model_stage(self) -> JEPAStage:
+        """Pretraining."""
+        return JEPAStage(
+            self.config.objective,
+            self.learner.model.world_model,
+            self.learner.regularisers,
+            self._windows(self.train),
+            self._windows(self.held_out),
+        )
+
+    def encode(self) -> None:
+        """Freezes the world model and encodes every recorded row."""
+        world_model = self.learner.model.world_model
+        self.latents = encode_rows(world_model, self.train)
+        self.held_out_latents = encode_rows(world_model, self.held_out)
+
+    def critic_stage(self, config: CriticTrainingConfig) -> CriticStage:
+        """The temporal distance, on frozen latents."""
+        critic, target = self.learner.model.critic, self.learner.critic_target
+        assert critic is not None and target is not None
+        episodes = LatentEpisodes(
+            latents=self.latents,
+            offsets=self.train.offsets,
+            block=self.config.world_model.action_block,
+        )
+        return CriticStage(config, critic, target, episodes)
+
+    def probes(self, config: ProbeTrainingConfig) -> ProbeReport:
+        """Fits the probes; says what they find in held-out episodes."""
+        model = self.learner.model
+        quantities = self.train.observation[config.key]
+        fit_probes(
+            model, config, self.latents, quantities, step_generator(self.config.seed, "probes", 0)
+        )
+        return probe_report(
+            model, self.held_out_latents, self.held_out.observation[config.key]
+        )
+
+    def finish(
+        self, seconds: dict[str, float], report: CollapseReport, probes: ProbeReport | None
+    ) -> None:
+        """Leaves the model and the summary; the configuration last, as the mark of a whole run."""
+        summary = {
+            "seconds": dict(seconds),
+            "train_seconds": sum(seconds.values()),
+            "diagnostics": asdict(report),
+            "probes": asdict(probes) if probes else None,
+            "parameters": sum(p.numel() for p in self.learner.model.parameters()),
+            "held_out_episodes": self.held_out_ids,
+            "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        }
+        write_safely(self.out / SUMMARY, json.dumps(summary, indent=2).encode())
+        self.learner.model.save_pretrained(self.out)
+
+
+# ---------------------------------------------------------------------------- preparation
+
+
+def perceived_signature(signature: Signature, config: TrainConfig) -> Signature:
+    """What the model will be given: the perceived keys, images at the size they are reduced to.
+
+    Raises:
+        ForethoughtError: the data lack a key, or hold it in another form than the recipe needs.
+    """
+    perceived = {}
+    wanted = [*config.world_model.perception.encoders]
+    for key in [*wanted, *([config.probes.key] if config.probes else [])]:
+        if key not in signature.observation:
+            raise ForethoughtError(
+                f"recipe {config.recipe!r} needs {key!r}, which the data lack; they have "
+                f"{sorted(signature.observation)}. Choose a recipe for these keys, or import the "
+                "missing one."
+            )
+    for key in wanted:
+        spec = signature.observation[key]
+        if len(spec.shape) == 3 and config.image_size:
+            spec = replace(spec, shape=(*config.image_size, spec.shape[2]))
+        perceived[key] = spec
+    result = replace(signature, observation=perceived)
+    config.world_model.perception.tokens(result)
+    for key, encoder in config.world_model.perception.encoders.items():
+        encoder.build(perceived[key], config.world_model.perception.frame_stack)
+    return result
+
+
+def claim_folder(out: Path, config: TrainConfig, data: Dataset, *, resume: bool) -> None:
+    """Makes the folder of a run, or checks that it holds the run to resume."""
+    resolved = {"config": to_json(config), "data": str(data.path)}
+    record = out / RUN
+    if record.exists():
+        if not resume:
+            raise ForethoughtError(
+                f"{out}: a run is in this folder. Continue it with --resume, or give another --out."
+            )
+        _check_same_run(record, resolved)
+        return
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ForethoughtError(f"{out}: not an empty folder, and no run; give another --out.")
+    out.mkdir(parents=True, exist_ok=True)
+    write_safely(record, json.dumps(resolved, indent=2).encode())
+
+
+def _check_same_run(record: Path, resolved: dict[str, Any]) -> None:
+    known = json.loads(record.read_text())
+    for key in ("data", "config"):
+        if known.get(key) != json.loads(json.dumps(resolved[key])):
+            raise ForethoughtError(
+                f"{record}: the run in this folder has another {key}; resuming would mix two "
+                "runs. Resume with the recipe, seed, steps and data it was started with, or give "
+                "another --out."
+            )
+
+
+def normalisers_of(
+    data: Dataset, config: TrainConfig, train_ids: Sequence[int]
+) -> dict[str, Normaliser]:
+    """Standardisation of the perceived vectors and of the model action, from training episodes."""
+    statistics = data.statistics(train_ids)
+    normalisers = {
+        key: Normaliser(statistics[key].mean, statistics[key].std, statistics[key].change_std)
+        for key in config.world_model.perception.encoders
+        if len(data.signature.observation[key].shape) == 1
+    }
+    block, spec = config.world_model.action_block, data.signature.action
+    if spec.discrete:
+        share = 1 / spec.num_choices
+        mean, std = [share] * spec.width, [(share * (1 - share)) ** 0.5] * spec.width
+    else:
+        mean, std = list(statistics["action"].mean), list(statistics["action"].std)
+    normalisers["action"] = Normaliser(mean * block, std * block)
+    return normalisers
+
+
+@torch.no_grad()
+def encode_rows(
+    world_model: WorldModel, arrays: EpisodeArrays, *, batch_size: int = 512
+) -> Float[Tensor, "rows k d"]:
+    """Latents of every recorded row."""
+    sampler = WindowSampler(
+        arrays,
+        WindowConfig(
+            length=1,
+            action_block=1,
+            frame_stack=world_model.config.perception.frame_stack,
+            frame_gap=world_model.config.perception.frame_gap,
+        ),
+    )
+    device = world_model.low.device
+    parts = []
+    for episodes, steps in sampler.rows(batch_size):
+        clip = sampler.at(episodes, steps).observation
+        parts.append(world_model.encode({k: v.to(device) for k, v in clip.items()})[:, 0].cpu())
+    return torch.cat(parts)
+
+
+def _keys(config: TrainConfig) -> list[str]:
+    keys = list(config.world_model.perception.encoders)
+    if config.probes and config.probes.key not in keys:
+        keys.append(config.probes.key)
+    return keys
+
+
+def _names(spec: ArraySpec) -> tuple[str, ...]:
+    return spec.names or tuple(f"[{i}]" for i in range(spec.shape[0]))
+
+
+def _sinks(out: Path, tensorboard: bool) -> list[Sink]:
+    return [TensorBoard(out / "tensorboard")] if tensorboard else []

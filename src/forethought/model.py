@@ -1,0 +1,226 @@
+"""What a training run leaves: a world model, its critic and its probes, as one module.
+
+On disk it is a folder of ``model.safetensors`` and ``config.json``; reading it never executes
+anything. It is loaded with :meth:`Model.from_pretrained`, from a folder or a hub, and shared with
+``push_to_hub``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import ModelHubMixin, hf_hub_download
+from jaxtyping import Float
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from forethought.config import from_json, register, to_json
+from forethought.cost.critic import CriticConfig, LatentDistance
+from forethought.perception.normalise import Normaliser
+from forethought.types import Distance, ForethoughtError, Signature
+from forethought.world_model.probes import LinearProbe, MLPProbe
+from forethought.world_model.world_model import WorldModel, WorldModelConfig
+
+FORMAT = 1
+WEIGHTS = "model.safetensors"
+CONFIG = "config.json"
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """What a model is made of.
+
+    Attributes:
+        world_model: perception and predictor.
+        critic: the trainable distance; None where the recipe trains none.
+        probes: names of the quantities that probes read from the latent; empty for none.
+    """
+
+    world_model: WorldModelConfig
+    critic: CriticConfig | None = None
+    probes: tuple[str, ...] = ()
+
+
+class Model(nn.Module, ModelHubMixin, library_name="forethought", tags=["world-model", "jepa"]):
+    """A world model, and what was trained on its latents.
+
+    Args:
+        config: what it is made of.
+        signature: observations and actions of one world step, images at the size perceived.
+        normalisers: per vector key, and for ``action``, its standardisation.
+        notes: how it came to be: recipe, data, seed; kept with the weights, never interpreted.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        signature: Signature,
+        normalisers: Mapping[str, Normaliser],
+        notes: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.signature = signature
+        self.notes = dict(notes or {})
+        self.normaliser_sizes = {key: len(value.mean) for key, value in normalisers.items()}
+        self.world_model = WorldModel(config.world_model, signature, normalisers)
+        tokens, width = self.world_model.num_tokens, self.world_model.width
+        self.critic = config.critic.build(tokens, width) if config.critic else None
+        if config.probes:
+            self.linear_probe = LinearProbe(tokens * width, len(config.probes))
+            self.mlp_probe = MLPProbe(tokens * width, len(config.probes))
+
+    @property
+    def distance(self) -> Distance:
+        """The critic where there is one, else latent distance."""
+        return self.critic if self.critic is not None else LatentDistance()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    def read(self, latents: Float[Tensor, "*batch k d"]) -> dict[str, Float[Tensor, "*batch"]]:
+        """Physical quantities read from latents by the MLP probe, by name."""
+        if not self.config.probes:
+            raise ForethoughtError(
+                "this model has no probes: its data held no quantities to read. Record with a "
+                "world that tells the truth, or data with observation.state."
+            )
+        values = self.mlp_probe(latents)
+        return {name: values[..., i] for i, name in enumerate(self.config.probes)}
+
+    # ------------------------------------------------------------------ on disk and on the hub
+
+    def description(self) -> dict[str, Any]:
+        """What ``config.json`` holds."""
+        return {
+            "format": FORMAT,
+            "model": to_json(self.config),
+            "signature": self.signature.to_json(),
+            "normalisers": self.normaliser_sizes,
+            "notes": self.notes,
+        }
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        folder = Path(save_directory)
+        write_safely(folder / CONFIG, json.dumps(self.description(), indent=2).encode())
+        state = {name: value.contiguous() for name, value in self.state_dict().items()}
+        partial = folder / (WEIGHTS + ".partial")
+        save_file(state, partial)
+        os.replace(partial, folder / WEIGHTS)
+
+    @classmethod
+    def _from_pretrained(
+        cls,
+        *,
+        model_id: str,
+        revision: str | None,
+        cache_dir: str | Path | None,
+        force_download: bool,
+        local_files_only: bool,
+        token: str | bool | None,
+        **unused: Any,
+    ) -> Model:
+        if Path(model_id).is_dir():
+            return load_model(Path(model_id))
+        files = [
+            hf_hub_download(
+                repo_id=model_id,
+                filename=name,
+                revision=revision,
+                cache_dir=cache_dir,
+                force_download=force_download,
+                local_files_only=local_files_only,
+                token=token,
+            )
+            for name in (CONFIG, WEIGHTS)
+        ]
+        return load_model(Path(files[0]).parent)
+
+
+def load_model(folder: Path) -> Model:
+    """A model from the folder it was saved to.
+
+    Raises:
+        ForethoughtError: the folder holds no model, one of another version, or a damaged one.
+    """
+    model = model_from_description(read_config(folder), where=str(folder / CONFIG))
+    weights = folder / WEIGHTS
+    try:
+        state = load_file(weights)
+    except (SafetensorError, OSError) as error:
+        raise ForethoughtError(
+            f"{weights}: the weights cannot be read ({error}). Copy the file again, or repeat "
+            "the training with --resume."
+        ) from error
+    _check_state(model, state, weights)
+    model.load_state_dict(state)
+    return model.eval()
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The contents of a model's ``config.json``, checked to be of this version."""
+    path = folder / CONFIG
+    if not path.is_file():
+        raise ForethoughtError(
+            f"{folder}: no trained model here ({CONFIG} is missing). Give the folder that "
+            "`forethought train --out` wrote; an unfinished run is finished with --resume."
+        )
+    try:
+        content = json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise ForethoughtError(f"{path}: not valid JSON ({error}).") from error
+    found = content.get("format") if isinstance(content, dict) else None
+    if found != FORMAT:
+        raise ForethoughtError(
+            f"{path}: found model format {found!r}, this version reads {FORMAT}. Train again, or "
+            "install the version of forethought that wrote it."
+        )
+    return content
+
+
+def model_from_description(content: Mapping[str, Any], *, where: str) -> Model:
+    """An untrained model of the described make; weights are loaded into it."""
+    try:
+        normalisers = {
+            key: Normaliser([0.0] * size, [1.0] * size)
+            for key, size in content["normalisers"].items()
+        }
+        return Model(
+            from_json(content["model"], where=where),
+            Signature.from_json(content["signature"]),
+            normalisers,
+            content["notes"],
+        )
+    except KeyError as error:
+        raise ForethoughtError(f"{where}: the field {error} is missing.") from error
+
+
+def _check_state(model: Model, state: Mapping[str, Tensor], path: Path) -> None:
+    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    found = {name: tuple(value.shape) for name, value in state.items()}
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            raise ForethoughtError(
+                f"{path}: {name} has shape {found.get(name)}, {CONFIG} asks for "
+                f"{expected.get(name)}. The two files belong to different runs."
+            )
+
+
+def write_safely(path: Path, content: bytes) -> None:
+    """Writes a file so that it is whole or not there: beside it first, then moved into place."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)

@@ -1,0 +1,270 @@
+"""Encoders: one observation key to tokens.
+
+Every encoder takes ``(n, f, ...)``, the frames stacked for one observation, and gives tokens
+``(n, k, d)``. Batch statistics are never used, so that an observation means the same alone as in
+a batch.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from forethought.config import register
+from forethought.types import ArraySpec, ForethoughtError
+
+
+CHANGE_GAIN = 3.0
+"""Changes between stacked frames are this much enlarged: they are small next to the picture."""
+
+
+class EncoderConfig(ABC):
+    """Settings of an encoder, and how to build it."""
+
+    @abstractmethod
+    def build(self, spec: ArraySpec, frame_stack: int) -> nn.Module:
+        """An encoder for observations of this spec."""
+
+    @abstractmethod
+    def tokens(self, spec: ArraySpec) -> tuple[int, int]:
+        """``(k, d)`` of what the encoder gives."""
+
+
+def _norm(channels: int) -> nn.GroupNorm:
+    return nn.GroupNorm(max(1, channels // 8), channels)
+
+
+class ImageStem(nn.Module):
+    """Stacked uint8 frames ``(n, f, h, w, 3)`` to feature maps ``(n, c, h', w')``.
+
+    A patch stem followed by 3x3 convolutions of stride 2, one for each further channel count.
+    """
+
+    def __init__(self, frame_stack: int, patch: int, channels: tuple[int, ...]) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [
+            nn.Conv2d(3 * frame_stack, channels[0], patch, stride=patch),
+            _norm(channels[0]),
+            nn.GELU(),
+        ]
+        for width_in, width_out in zip(channels, channels[1:], strict=False):
+            layers += [
+                nn.Conv2d(width_in, width_out, 3, stride=2, padding=1),
+                _norm(width_out),
+                nn.GELU(),
+            ]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, frames: UInt8[Tensor, "n f h w 3"]) -> Float[Tensor, "n c h2 w2"]:
+        """Pixels are scaled to [-0.5, 0.5]; earlier frames are told as changes, enlarged.
+
+        What moves between two frames is a few pixels; as a difference it is plain at once.
+        """
+        pixels = frames.permute(0, 1, 4, 2, 3).float().div(255.0).sub(0.5)
+        changes = CHANGE_GAIN * (pixels[:, 1:] - pixels[:, :-1])
+        return self.layers(torch.cat([changes, pixels[:, -1:]], dim=1).flatten(1, 2))
+
+
+def _check_image(name: str, spec: ArraySpec, stride: int) -> None:
+    if len(spec.shape) != 3 or spec.shape[2] != 3 or spec.dtype != "uint8":
+        raise ForethoughtError(
+            f"{name} needs uint8 images of shape (height, width, 3), found {spec.dtype} "
+            f"{spec.shape}; choose MLPEncoderConfig for vectors."
+        )
+    if spec.shape[0] % stride or spec.shape[1] % stride:
+        raise ForethoughtError(
+            f"{name} reduces images {stride} times, so height and width must be multiples of "
+            f"{stride}; found {spec.shape[:2]}. Set image_size in the training configuration."
+        )
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class CNNConfig(EncoderConfig):
+    """A small convolutional network to one token.
+
+    Attributes:
+        width: width d of the token.
+        patch: size and stride of the patch stem.
+        channels: channels of the stem and of each stride-2 convolution after it.
+    """
+
+    width: int = 16
+    patch: int = 4
+    channels: tuple[int, ...] = (32, 64, 64)
+
+    @property
+    def stride(self) -> int:
+        """How many times the image is reduced."""
+        return self.patch * 2 ** (len(self.channels) - 1)
+
+    def build(self, spec: ArraySpec, frame_stack: int) -> nn.Module:
+        """See :class:`EncoderConfig`."""
+        _check_image(type(self).__name__, spec, self.stride)
+        return CNN(self, spec, frame_stack)
+
+    def tokens(self, spec: ArraySpec) -> tuple[int, int]:
+        """See :class:`EncoderConfig`."""
+        return 1, self.width
+
+
+class CNN(nn.Module):
+    """Convolutions, then a linear map of the whole map: position survives, unlike with pooling."""
+
+    def __init__(self, config: CNNConfig, spec: ArraySpec, frame_stack: int) -> None:
+        super().__init__()
+        height, width = spec.shape[0] // config.stride, spec.shape[1] // config.stride
+        self.stem = ImageStem(frame_stack, config.patch, config.channels)
+        self.head = nn.Linear(config.channels[-1] * height * width, config.width)
+
+    def forward(self, values: UInt8[Tensor, "n f h w 3"]) -> Float[Tensor, "n 1 d"]:
+        """One token per observation."""
+        return self.head(self.stem(values).flatten(1)).unsqueeze(1)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class GridCNNConfig(EncoderConfig):
+    """A small convolutional network that keeps the image's grid: one token per place.
+
+    Attributes:
+        width: width d of each token.
+        patch: size and stride of the patch stem.
+        channels: channels of the stem and of each stride-2 convolution after it.
+    """
+
+    width: int = 16
+    patch: int = 4
+    channels: tuple[int, ...] = (32, 64)
+
+    @property
+    def stride(self) -> int:
+        """How many times the image is reduced."""
+        return self.patch * 2 ** (len(self.channels) - 1)
+
+    def build(self, spec: ArraySpec, frame_stack: int) -> nn.Module:
+        """See :class:`EncoderConfig`."""
+        _check_image(type(self).__name__, spec, self.stride)
+        return GridCNN(self, frame_stack)
+
+    def tokens(self, spec: ArraySpec) -> tuple[int, int]:
+        """See :class:`EncoderConfig`."""
+        return (spec.shape[0] // self.stride) * (spec.shape[1] // self.stride), self.width
+
+
+class GridCNN(nn.Module):
+    """Convolutions to a grid of tokens, row by row."""
+
+    def __init__(self, config: GridCNNConfig, frame_stack: int) -> None:
+        super().__init__()
+        self.stem = ImageStem(frame_stack, config.patch, config.channels)
+        self.head = nn.Conv2d(config.channels[-1], config.width, 1)
+
+    def forward(self, values: UInt8[Tensor, "n f h w 3"]) -> Float[Tensor, "n k d"]:
+        """``k = height * width / stride**2`` tokens per observation."""
+        return self.head(self.stem(values)).flatten(2).transpose(1, 2)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class MLPEncoderConfig(EncoderConfig):
+    """An MLP on the stacked, standardised vectors, beside a linear path.
+
+    The linear path keeps what is already a good coordinate readable from the latent.
+
+    Attributes:
+        width: width d of the token.
+        hidden: width of each hidden layer.
+    """
+
+    width: int = 32
+    hidden: tuple[int, ...] = (128,)
+
+    num_tokens: ClassVar[int] = 1
+
+    def build(self, spec: ArraySpec, frame_stack: int) -> nn.Module:
+        """See :class:`EncoderConfig`."""
+        if len(spec.shape) != 1:
+            raise ForethoughtError(
+                f"MLPEncoderConfig needs vectors, found shape {spec.shape}; choose CNNConfig for "
+                "images."
+            )
+        return MLPEncoder(self, spec.shape[0] * frame_stack)
+
+    def tokens(self, spec: ArraySpec) -> tuple[int, int]:
+        """See :class:`EncoderConfig`."""
+        return self.num_tokens, self.width
+
+
+class MLPEncoder(nn.Module):
+    """``linear(x) + mlp(x)`` to one token."""
+
+    def __init__(self, config: MLPEncoderConfig, num_inputs: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(num_inputs, config.width)
+        self.mlp = mlp(num_inputs, config.hidden, config.width)
+
+    def forward(self, values: Float[Tensor, "n f w"]) -> Float[Tensor, "n 1 d"]:
+        """One token per observation."""
+        flat = values.flatten(1)
+        return (self.linear(flat) + self.mlp(flat)).unsqueeze(1)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class AnchoredMLPConfig(EncoderConfig):
+    """The standardised vector itself, and beside it what an MLP makes of its history.
+
+    Where the sensors already give good coordinates, keeping them as a fixed part of the latent
+    means that it cannot collapse, and that prediction is measured in known units; the learned part
+    is free for what the vector leaves out (velocities, lags, contact).
+
+    Attributes:
+        learned: width of the learned part; the token is this much wider than the vector.
+        hidden: width of each hidden layer.
+    """
+
+    learned: int = 32
+    hidden: tuple[int, ...] = (128, 128)
+
+    def build(self, spec: ArraySpec, frame_stack: int) -> nn.Module:
+        """See :class:`EncoderConfig`."""
+        if len(spec.shape) != 1:
+            raise ForethoughtError(
+                f"AnchoredMLPConfig needs vectors, found shape {spec.shape}; choose CNNConfig for "
+                "images."
+            )
+        return AnchoredMLP(self, spec.shape[0], frame_stack)
+
+    def tokens(self, spec: ArraySpec) -> tuple[int, int]:
+        """See :class:`EncoderConfig`."""
+        return 1, spec.shape[0] + self.learned
+
+
+class AnchoredMLP(nn.Module):
+    """``[x, linear(history) + mlp(history)]`` as one token; x comes first."""
+
+    def __init__(self, config: AnchoredMLPConfig, width: int, frame_stack: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width * frame_stack, config.learned)
+        self.mlp = mlp(width * frame_stack, config.hidden, config.learned)
+
+    def forward(self, values: Float[Tensor, "n f w"]) -> Float[Tensor, "n 1 d"]:
+        """One token per observation."""
+        flat = values.flatten(1)
+        learned = self.linear(flat) + self.mlp(flat)
+        return torch.cat([values[:, -1], learned], dim=-1).unsqueeze(1)
+
+
+def mlp(num_inputs: int, hidden: tuple[int, ...], num_outputs: int) -> nn.Sequential:
+    """Linear layers with GELU between them."""
+    sizes = (num_inputs, *hidden)
+    layers: list[nn.Module] = []
+    for size_in, size_out in zip(sizes, sizes[1:], strict=False):
+        layers += [nn.Linear(size_in, size_out), nn.GELU()]
+    return nn.Sequential(*layers, nn.Linear(sizes[-1], num_outputs))

@@ -1,0 +1,104 @@
+"""Recipes: named, complete configurations, each a function that returns one."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from forethought.data.store import Dataset
+from forethought.learning.train import TrainConfig
+from forethought.learning.train import train as train_config
+from forethought.model import Model
+from forethought.recipes.recipe import Acting, Recipe, Recording
+from forethought.recipes.two_rooms import two_rooms
+from forethought.types import ForethoughtError, Signature
+
+_recipes: dict[str, Callable[[], Recipe]] = {recipe.__name__: recipe for recipe in (two_rooms,)}
+
+
+def names() -> list[str]:
+    """The recipes there are."""
+    return sorted(_recipes)
+
+
+def register_recipe(recipe: Callable[[], Recipe]) -> Callable[[], Recipe]:
+    """Decorator: adds a recipe of one's own, under the name of its function."""
+    _recipes[recipe.__name__] = recipe
+    return recipe
+
+
+def get(name: str) -> Recipe:
+    """A recipe by name.
+
+    Raises:
+        ForethoughtError: no recipe of that name; suggests the closest.
+    """
+    if name not in _recipes:
+        close = difflib.get_close_matches(name, _recipes, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise ForethoughtError(f"no recipe {name!r}; there are {names()}.{hint}")
+    return _recipes[name]()
+
+
+def configure(
+    recipe: str, signature: Signature, *, seed: int = 0, steps: int | None = None
+) -> TrainConfig:
+    """The training run of a recipe, with the everyday overrides applied.
+
+    Args:
+        recipe: its name.
+        signature: of the data.
+        seed: of weights, batches and the split.
+        steps: steps of pretraining instead of the recipe's.
+    """
+    config = replace(get(recipe).training(signature), seed=seed)
+    if steps is not None:
+        optimiser = replace(config.objective.optimiser, num_steps=steps)
+        config = replace(config, objective=replace(config.objective, optimiser=optimiser))
+    return config
+
+
+def train(
+    data: Dataset,
+    *,
+    recipe: str,
+    out: Path | str,
+    seed: int = 0,
+    steps: int | None = None,
+    resume: bool = False,
+    tensorboard: bool = False,
+    visible: bool = True,
+) -> Model:
+    """Trains a model on a dataset by a recipe and leaves it in a folder.
+
+    Args:
+        data: recorded episodes.
+        recipe: name of the recipe.
+        out: folder of the run.
+        seed: of weights, batches and the split.
+        steps: steps of pretraining instead of the recipe's.
+        resume: continue the run in ``out``; start it if there is none.
+        tensorboard: also write TensorBoard events.
+        visible: show progress.
+
+    Raises:
+        ForethoughtError: an unknown recipe, data that do not fit it, or a folder in use.
+    """
+    config = configure(recipe, data.signature, seed=seed, steps=steps)
+    return train_config(
+        data, config, out, resume=resume, tensorboard=tensorboard, visible=visible
+    )
+
+
+__all__ = [
+    "Acting",
+    "Recipe",
+    "Recording",
+    "configure",
+    "get",
+    "names",
+    "register_recipe",
+    "train",
+]

@@ -1,0 +1,81 @@
+"""What a recipe is: a named, complete configuration of everything from recording to acting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from forethought.agent import Agent
+from forethought.cost.goal import goal
+from forethought.evaluation.planning import PlanningProtocol
+from forethought.evaluation.prediction import PredictionProtocol
+from forethought.learning.train import TrainConfig
+from forethought.model import Model
+from forethought.types import Observation, Planner, Signature
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """How much of a world is recorded.
+
+    Attributes:
+        world: name of the world.
+        num_episodes: episodes.
+        episode_length: rows of each.
+        num_worlds: copies that are recorded in lockstep.
+    """
+
+    world: str
+    num_episodes: int
+    episode_length: int
+    num_worlds: int = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Acting:
+    """How an agent of this recipe plans.
+
+    Attributes:
+        planner: the search.
+        running: weight of the goal distance at each step before the last, which has weight one.
+        replan_every: world steps of a plan that are executed; None for one model step.
+    """
+
+    planner: Planner
+    running: float = 1.0
+    replan_every: int | None = None
+
+    def agent(self, model: Model, goals: Observation, num_agents: int, *, seed: int = 0) -> Agent:
+        """An agent that seeks goal observations ``(b, ...)``."""
+        seen = {key: goals[key] for key in model.world_model.perception.keys}
+        return Agent(
+            model,
+            cost=goal(observation=seen, running=self.running),
+            actor=self.planner,
+            num_agents=num_agents,
+            replan_every=self.replan_every,
+            seed=seed,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything a job needs, under one name.
+
+    Attributes:
+        name: what ``--recipe`` calls it.
+        description: one line for people.
+        training: the training run for data of a signature.
+        acting: how agents plan; None for recordings without a simulator.
+        recording: how data are recorded; None for recordings of the real world.
+        planning: how planning is measured.
+        prediction: how prediction is measured.
+    """
+
+    name: str
+    description: str
+    training: Callable[[Signature], TrainConfig]
+    acting: Acting | None = None
+    recording: Recording | None = None
+    planning: PlanningProtocol = field(default_factory=PlanningProtocol)
+    prediction: PredictionProtocol = field(default_factory=PredictionProtocol)

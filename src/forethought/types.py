@@ -1,0 +1,452 @@
+"""The data that flows through an agent, and the contracts of its replaceable parts.
+
+Every shape is written once, here. The letters are the same everywhere:
+
+    b  worlds or agents planned for at once      n  candidate action sequences
+    t  time (model steps) in a recording         h  horizon (model steps imagined)
+    f  frames stacked into one observation       k  tokens of a latent
+    d  width of a token                          a  width of a model action
+
+*World step* and *model step* differ: a model step spans ``action_block`` world steps, and a model
+action is the concatenation of the actions taken in them.
+
+This module imports nothing of the package. Everything in it is immutable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+IMAGES = "observation.images."
+"""Prefix of camera keys: ``observation.images.<camera>``, uint8, (height, width, 3)."""
+STATE = "observation.state"
+"""Key of the state vector (proprioception, sensors): float32."""
+ACTION = "action"
+"""Key of the action: float32 vector, or an integer for discrete actions."""
+TASK = "task"
+"""Key of the task text."""
+
+Observation = Mapping[str, np.ndarray]
+"""What the sensors give at one instant, by LeRobot's keys; with a leading ``b`` where batched."""
+
+Latents = Float[Tensor, "*batch k d"]
+"""The state s: always tokens; a single vector is ``k = 1``."""
+
+
+class ForethoughtError(ValueError):
+    """An error in what the user gave: the message says what was found, expected, and what to do.
+
+    The command line prints the message without a traceback and exits with code 2.
+    """
+
+
+# ------------------------------------------------------------------------------- signatures
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArraySpec:
+    """What one observation key holds.
+
+    Attributes:
+        shape: shape of one observation, without batch or time.
+        dtype: NumPy name of the type: ``uint8`` for images, ``float32`` for vectors.
+        names: a name for each entry of a vector (``position.x``), empty where unknown.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActionSpec:
+    """What an action is: a float vector in a box, or one of ``num_choices`` integers.
+
+    Attributes:
+        dim: width of a recorded action vector; 1 for discrete actions.
+        low: smallest value per entry, in world units; empty for discrete actions.
+        high: largest value per entry, in world units; empty for discrete actions.
+        names: a name for each entry, empty where unknown.
+        num_choices: number of discrete actions; 0 for continuous ones.
+    """
+
+    dim: int
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+    names: tuple[str, ...] = ()
+    num_choices: int = 0
+
+    @property
+    def discrete(self) -> bool:
+        """Whether actions are integers."""
+        return self.num_choices > 0
+
+    @property
+    def width(self) -> int:
+        """Width of one action as the world model sees it (one-hot where discrete)."""
+        return self.num_choices if self.discrete else self.dim
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signature:
+    """What a world, a dataset and a model must agree on.
+
+    Attributes:
+        observation: one spec per observation key.
+        action: the action spec.
+        rate_hz: world steps per second.
+    """
+
+    observation: Mapping[str, ArraySpec]
+    action: ActionSpec
+    rate_hz: float
+
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """The keys that hold images."""
+        return tuple(key for key in self.observation if key.startswith(IMAGES))
+
+    def to_json(self) -> dict[str, Any]:
+        """The signature as JSON types."""
+        return {
+            "observation": {key: asdict(spec) for key, spec in self.observation.items()},
+            "action": asdict(self.action),
+            "rate_hz": self.rate_hz,
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Signature:
+        """The inverse of :meth:`to_json`."""
+
+        def tuples(fields: Mapping[str, Any]) -> dict[str, Any]:
+            return {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+
+        return cls(
+            observation={
+                key: ArraySpec(**tuples(spec)) for key, spec in content["observation"].items()
+            },
+            action=ActionSpec(**tuples(content["action"])),
+            rate_hz=float(content["rate_hz"]),
+        )
+
+
+# ------------------------------------------------------------------------- recorded experience
+
+
+@dataclass(frozen=True, kw_only=True)
+class Episode:
+    """One unbroken recording of ``T`` rows.
+
+    ``action[i]`` is what was done between row ``i`` and row ``i + 1``; the last row's action led
+    to nothing that was recorded and is never used.
+
+    Attributes:
+        observation: per key an array ``(T, ...)`` of the spec's shape and dtype.
+        action: ``(T, dim)`` float32, or ``(T,)`` int64 where actions are discrete.
+        task: what was being done, in words; empty where unknown.
+    """
+
+    observation: Mapping[str, np.ndarray]
+    action: np.ndarray
+    task: str = ""
+
+    def __len__(self) -> int:
+        return len(self.action)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Windows:
+    """A batch of clips cut from episodes, in model steps; none crosses an episode's end.
+
+    Attributes:
+        observation: per key ``(b, t, f, ...)``; images are uint8, vectors float32.
+        actions: ``(b, t-1, a)`` model actions, in world units, one-hot where discrete.
+        episode: ``(b,)`` index of the episode of each clip.
+        step: ``(b,)`` row in its episode at which each clip begins.
+    """
+
+    observation: Mapping[str, Tensor]
+    actions: Float[Tensor, "b t_minus_1 a"]
+    episode: Int[Tensor, " b"]
+    step: Int[Tensor, " b"]
+
+
+# ------------------------------------------------------------------------- imagination and plans
+
+
+@dataclass(frozen=True, kw_only=True)
+class Imagination:
+    """Candidate action sequences and the latent states the world model expects from them.
+
+    Attributes:
+        latents: ``(b, n, h+1, k, d)``; index 0 of the horizon is the present.
+        actions: ``(b, n, h, a)`` model actions, in world units.
+        spread: ``(b, n, h)`` disagreement of an ensemble; None for a single model.
+    """
+
+    latents: Float[Tensor, "b n h_plus_1 k d"]
+    actions: Float[Tensor, "b n h a"]
+    spread: Float[Tensor, "b n h"] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """What the cost makes of an imagination.
+
+    Attributes:
+        energy: ``(b, n)``, lower is better.
+        terms: per cost term its weighted share ``(b, n)`` of the energy; they add up to it.
+        margins: per guardrail ``(b, n, h)``; negative where violated.
+        feasible: ``(b, n)`` whether every guardrail holds.
+    """
+
+    energy: Float[Tensor, "b n"]
+    terms: Mapping[str, Float[Tensor, "b n"]]
+    margins: Mapping[str, Float[Tensor, "b n h"]] = field(default_factory=dict)
+    feasible: Bool[Tensor, "b n"]
+
+
+class PlanStatus(str, Enum):
+    """How a search ended."""
+
+    FOUND = "found"
+    INFEASIBLE = "infeasible"
+    OUT_OF_TIME = "out_of_time"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The actions chosen, with the evidence.
+
+    Attributes:
+        actions: ``(b, h, a)`` model actions, in world units.
+        energy: ``(b,)`` energy of the chosen sequence.
+        terms: per cost term its share ``(b,)`` of the energy.
+        margins: per guardrail ``(b, h)``.
+        status: how the search ended.
+        imagination: the chosen sequence as imagined, ``n = 1``.
+        num_iterations: rounds of search that were run.
+        num_candidates: sequences imagined in all, per world.
+        seconds: wall-clock time of the search.
+    """
+
+    actions: Float[Tensor, "b h a"]
+    energy: Float[Tensor, " b"]
+    terms: Mapping[str, Float[Tensor, " b"]]
+    margins: Mapping[str, Float[Tensor, "b h"]]
+    status: PlanStatus
+    imagination: Imagination
+    num_iterations: int
+    num_candidates: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """One action leaving the agent, and why.
+
+    Attributes:
+        action: in world units: ``(dim,)`` float32, or an int64 scalar; leading ``b`` where batched.
+        mode: 1 for reflex, 2 for deliberation.
+        plan: the plan behind the action, found now or at an earlier step.
+        plan_step: world steps since that plan was made.
+        surprise: ``(b,)`` prediction error of the latest model step; NaN before there is one.
+        shielded: ``(b,)`` whether the shield changed the action.
+        seconds: wall-clock time of the decision.
+    """
+
+    action: np.ndarray
+    mode: int
+    plan: Plan
+    plan_step: int
+    surprise: np.ndarray
+    shielded: np.ndarray
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActionSpace:
+    """The model actions a planner may choose from, and the nearest allowed one to any vector.
+
+    Attributes:
+        low: ``(a,)`` smallest value per entry of a model action.
+        high: ``(a,)`` largest value per entry.
+        num_choices: for discrete actions the width of each one-hot group; 0 for continuous ones.
+    """
+
+    low: Float[Tensor, " a"]
+    high: Float[Tensor, " a"]
+    num_choices: int = 0
+
+    @property
+    def dim(self) -> int:
+        """Width of a model action."""
+        return self.low.shape[0]
+
+    def project(self, actions: Float[Tensor, "*batch a"]) -> Float[Tensor, "*batch a"]:
+        """The nearest allowed actions: clipped to the box, or one-hot at each group's largest.
+
+        Gradients pass straight through the discrete choice (Bengio et al., 2013).
+        """
+        if not self.num_choices:
+            return torch.minimum(torch.maximum(actions, self.low), self.high)
+        groups = actions.unflatten(-1, (-1, self.num_choices))
+        chosen = torch.nn.functional.one_hot(groups.argmax(-1), self.num_choices).to(actions.dtype)
+        return (chosen + groups - groups.detach()).flatten(-2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanningProblem:
+    """All that a planner is told: it never sees a model.
+
+    Attributes:
+        imagine: rolls candidate model actions ``(b, n, h, a)`` through the world model.
+        score: turns the imagination into energies.
+        space: which actions are allowed.
+        num_worlds: ``b``.
+    """
+
+    imagine: Callable[[Float[Tensor, "b n h a"]], Imagination]
+    score: Callable[[Imagination], Scores]
+    space: ActionSpace
+    num_worlds: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class WarmStart:
+    """What one search hands to the next: the sequence that was left when its head was executed.
+
+    Attributes:
+        actions: ``(b, h, a)`` model actions, already shifted to begin now.
+    """
+
+    actions: Float[Tensor, "b h a"]
+
+
+# ------------------------------------------------------------------------- contracts
+
+
+class Encoder(Protocol):
+    """Perception of one observation key: ``(n, f, ...)`` to tokens ``(n, k, d)``."""
+
+    def __call__(self, values: Tensor) -> Float[Tensor, "n k d"]: ...
+
+
+class Predictor(Protocol):
+    """The world's next latent: latents ``(n, k, d)`` and normalised actions ``(n, a)``."""
+
+    def __call__(
+        self, latents: Float[Tensor, "n k d"], actions: Float[Tensor, "n a"]
+    ) -> Float[Tensor, "n k d"]: ...
+
+
+class Regulariser(Protocol):
+    """Keeps latents from collapsing: a scalar loss on encoded clips.
+
+    Args:
+        latents: ``(b, t, k, d)`` encoded clips.
+        actions: ``(b, t-1, a)`` normalised actions between them.
+        generator: the only source of randomness.
+    """
+
+    def __call__(
+        self,
+        latents: Float[Tensor, "b t k d"],
+        actions: Float[Tensor, "b t_minus_1 a"],
+        generator: torch.Generator,
+    ) -> Float[Tensor, ""]: ...
+
+
+class Distance(Protocol):
+    """How far apart two latents are, e.g. in steps: ``(..., k, d)`` twice to ``(...)``."""
+
+    def __call__(self, start: Tensor, goal: Tensor) -> Tensor: ...
+
+
+class Planner(Protocol):
+    """Searches actions of low energy.
+
+    Args:
+        problem: what to imagine with and how to score.
+        generator: the only source of randomness.
+        warm_start: the previous answer, shifted; None at the start of an episode.
+        deadline_s: seconds after which the best plan so far is returned; None for no limit.
+    """
+
+    def plan(
+        self,
+        problem: PlanningProblem,
+        *,
+        generator: torch.Generator,
+        warm_start: WarmStart | None = None,
+        deadline_s: float | None = None,
+    ) -> Plan: ...
+
+
+@runtime_checkable
+class World(Protocol):
+    """``num_worlds`` copies of an environment in lockstep, with what evaluation needs.
+
+    A task is a start and a goal, drawn by :meth:`reset` from a seed. Observations never carry
+    what only an evaluator may know; :meth:`truth` does.
+    """
+
+    name: str
+    signature: Signature
+    num_worlds: int
+
+    def reset(self, seeds: Sequence[int]) -> Observation:
+        """Begin a new task per copy; returns observations ``(b, ...)``. Same seed, same task."""
+        ...
+
+    def step(self, actions: np.ndarray) -> Observation:
+        """Apply one action ``(b, dim)`` (or ``(b,)`` int64) per copy; returns ``(b, ...)``."""
+        ...
+
+    def observe(self) -> Observation:
+        """What the sensors give now, ``(b, ...)``."""
+        ...
+
+    def goal(self) -> Observation:
+        """What the sensors would give at the goal, ``(b, ...)``."""
+        ...
+
+    def succeeded(self) -> np.ndarray:
+        """``(b,)`` whether each copy satisfies its goal now."""
+        ...
+
+    def truth(self) -> Mapping[str, np.ndarray]:
+        """Hidden physical quantities by name, ``(b,)`` each, for probes and pictures only."""
+        ...
+
+    def goal_truth(self) -> Mapping[str, np.ndarray]:
+        """Those of the quantities that the goal fixes, ``(b,)`` each, for pictures only."""
+        ...
+
+    def groups(self) -> Mapping[str, np.ndarray]:
+        """``(b,)`` masks of task kinds that are reported apart, e.g. ``across`` rooms."""
+        ...
+
+    def oracle(self) -> np.ndarray:
+        """Actions ``(b, dim)`` of the best known controller, which sees the truth."""
+        ...
+
+    def path_length(self) -> np.ndarray:
+        """``(b,)`` true cost-to-go in world steps from here to the goal; NaN where unknown."""
+        ...
+
+    def explore(self, seed: int) -> Callable[[Observation], np.ndarray]:
+        """Begins a goal-free episode for recording, from wherever suits it, in every copy.
+
+        Returns the behaviour: observations to random, persistent actions. Call :meth:`reset`
+        before and :meth:`observe` after, since exploring may begin elsewhere than a task.
+        """
+        ...

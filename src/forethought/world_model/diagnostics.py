@@ -1,0 +1,153 @@
+"""Is this latent alive? What a low loss does not tell.
+
+A joint-embedding model can reach a tiny prediction loss by encoding nothing, or only what never
+changes. These measures say so, in words, with the remedy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from forethought.world_model.probes import fit_linear_probe, r_squared
+
+MIN_EFFECTIVE_RANK = 1.5
+MIN_WITHIN_SHARE = 0.05
+MIN_INVERSE_R2 = 0.05
+MAX_COPY_RATIO = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollapseReport:
+    """The health of a world model's latents on held-out clips.
+
+    Attributes:
+        effective_rank: exponential entropy of the variance spectrum: how many dimensions are used.
+        within_share: share of the latents' variance that lies within episodes, 0 to 1.
+        inverse_r2: share of the action's variance that a linear readout finds in the latents
+            before and after it; 0 is chance.
+        copy_ratio: error of predicting one model step over the error of "nothing changes".
+        rollout_ratio: the same over the whole clip.
+        findings: one sentence per symptom, each with its remedy; empty when healthy.
+    """
+
+    effective_rank: float
+    within_share: float
+    inverse_r2: float
+    copy_ratio: float
+    rollout_ratio: float
+    findings: tuple[str, ...]
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether any symptom was found."""
+        return bool(self.findings)
+
+
+def effective_rank(latents: Float[Tensor, "n k d"]) -> float:
+    """Exponential of the entropy of the normalised variance spectrum (Roy and Vetterli, 2007)."""
+    samples = latents.flatten(1).double()
+    singular = torch.linalg.svdvals(samples - samples.mean(0))
+    variance = singular.square()
+    total = variance.sum()
+    if total <= 1e-12:
+        return 0.0
+    share = variance / total
+    return float(torch.exp(-(share * torch.log(share.clamp_min(1e-30))).sum()))
+
+
+def within_episode_share(latents: Float[Tensor, "b t k d"]) -> float:
+    """Variance around each clip's own mean over the whole variance."""
+    flat = latents.flatten(2).double()
+    whole = (flat - flat.mean((0, 1))).square().mean()
+    within = (flat - flat.mean(1, keepdim=True)).square().mean()
+    return float(within / whole.clamp_min(1e-12))
+
+
+def inverse_dynamics_r2(
+    latents: Float[Tensor, "b t k d"], actions: Float[Tensor, "b t_minus_1 a"]
+) -> float:
+    """R2 of actions from successive latents by ridge regression, fitted on half of the clips.
+
+    The change and the state are both offered; random projections bound the cost for grids.
+    """
+    flat = latents.flatten(2)
+    if flat.shape[-1] > 256:
+        directions = torch.randn(
+            flat.shape[-1], 256, generator=torch.Generator().manual_seed(0)
+        ).to(flat)
+        flat = flat @ directions / flat.shape[-1] ** 0.5
+    pairs = torch.cat([flat[:, 1:] - flat[:, :-1], flat[:, :-1]], dim=-1)
+    half = len(pairs) // 2
+    inputs = pairs.flatten(0, 1).unsqueeze(1)
+    targets = actions.flatten(0, 1)
+    cut = half * pairs.shape[1]
+    varies = targets.std(0) > 1e-6
+    probe = fit_linear_probe(inputs[:cut], targets[:cut][:, varies], ridge=1e-2)
+    return float(r_squared(probe, inputs[cut:], targets[cut:][:, varies]).mean())
+
+
+@torch.no_grad()
+def collapse_report(
+    latents: Float[Tensor, "b t k d"],
+    predicted: Float[Tensor, "b t k d"],
+    actions: Float[Tensor, "b t_minus_1 a"],
+) -> CollapseReport:
+    """Looks for the symptoms of collapse.
+
+    Args:
+        latents: encoded held-out clips.
+        predicted: rollouts of the same clips from their first latent, which is included.
+        actions: the standardised actions of the clips.
+    """
+    rank = effective_rank(latents.flatten(0, 1))
+    within = within_episode_share(latents)
+    inverse = inverse_dynamics_r2(latents, actions)
+    copy = (latents[:, 1:] - latents[:, :1]).square().mean((0, 2, 3))
+    error = (latents[:, 1:] - predicted[:, 1:]).square().mean((0, 2, 3))
+    ratio = (error / copy.clamp_min(1e-12)).tolist()
+    report = {
+        "effective_rank": rank,
+        "within_share": within,
+        "inverse_r2": inverse,
+        "copy_ratio": ratio[0],
+        "rollout_ratio": ratio[-1],
+    }
+    return CollapseReport(**report, findings=_findings(**report))
+
+
+def _findings(
+    *,
+    effective_rank: float,
+    within_share: float,
+    inverse_r2: float,
+    copy_ratio: float,
+    rollout_ratio: float,
+) -> tuple[str, ...]:
+    symptoms = []
+    if effective_rank < MIN_EFFECTIVE_RANK:
+        symptoms.append(
+            f"collapsed: the latents use {effective_rank:.1f} dimensions (healthy: more than "
+            f"{MIN_EFFECTIVE_RANK}). Raise the weight of VICReg or SIGReg."
+        )
+    if within_share < MIN_WITHIN_SHARE:
+        symptoms.append(
+            f"slow features: only {within_share:.1%} of the latents' variance lies within "
+            f"episodes (healthy: more than {MIN_WITHIN_SHARE:.0%}); the model keeps what never "
+            "changes and loses what moves. Add TemporalVariance and raise InverseDynamics."
+        )
+    if inverse_r2 < MIN_INVERSE_R2:
+        symptoms.append(
+            f"actions are lost: a readout of the action from successive latents explains "
+            f"{inverse_r2:.1%} of it (chance: 0 %). Raise InverseDynamics, and check that the "
+            "recorded actions belong to the observations before them."
+        )
+    if copy_ratio > MAX_COPY_RATIO and rollout_ratio > MAX_COPY_RATIO:
+        symptoms.append(
+            f"prediction is no better than 'nothing changes' (error ratio {copy_ratio:.2f} after "
+            f"one step, {rollout_ratio:.2f} at the end). Train longer, or lengthen action_block."
+        )
+    return tuple(symptoms)

@@ -1,0 +1,133 @@
+"""Predictors: the latent of the next model step, from a latent and a model action.
+
+All of them predict the change, so that an untrained predictor starts close to "nothing changes".
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from forethought.config import register
+from forethought.types import ForethoughtError
+
+
+class PredictorConfig(ABC):
+    """Settings of a predictor, and how to build it."""
+
+    @abstractmethod
+    def build(self, tokens: int, width: int, action_width: int) -> nn.Module:
+        """A predictor for latents ``(n, tokens, width)`` and actions ``(n, action_width)``."""
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class ResidualMLPConfig(PredictorConfig):
+    """An MLP on the flattened latent and the action, added to the latent.
+
+    Attributes:
+        hidden: width of each hidden layer.
+    """
+
+    hidden: tuple[int, ...] = (128, 128)
+
+    def build(self, tokens: int, width: int, action_width: int) -> nn.Module:
+        """See :class:`PredictorConfig`."""
+        return ResidualMLP(self, tokens * width, action_width)
+
+
+class ResidualMLP(nn.Module):
+    """``s + linear(s, a) + mlp(s, a)``.
+
+    The linear path lets the model contain every linear system, which the MLP then corrects.
+    """
+
+    def __init__(self, config: ResidualMLPConfig, width: int, action_width: int) -> None:
+        super().__init__()
+        sizes = (width, *config.hidden)
+        self.latent_in = nn.Linear(width, sizes[1])
+        self.action_in = nn.Linear(action_width, sizes[1], bias=False)
+        layers: list[nn.Module] = [nn.GELU()]
+        for size_in, size_out in zip(sizes[1:], sizes[2:], strict=False):
+            layers += [nn.Linear(size_in, size_out), nn.GELU()]
+        last = nn.Linear(sizes[-1], width)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.layers = nn.Sequential(*layers, last)
+        self.linear_latent = nn.Linear(width, width, bias=False)
+        self.linear_action = nn.Linear(action_width, width, bias=False)
+        nn.init.zeros_(self.linear_latent.weight)
+        nn.init.zeros_(self.linear_action.weight)
+
+    def forward(
+        self, latents: Float[Tensor, "n k d"], actions: Float[Tensor, "n a"]
+    ) -> Float[Tensor, "n k d"]:
+        """The next latents."""
+        flat = latents.flatten(1)
+        change = self.layers(self.latent_in(flat) + self.action_in(actions))
+        change = change + self.linear_latent(flat) + self.linear_action(actions)
+        return latents + change.view_as(latents)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class GridPredictorConfig(PredictorConfig):
+    """Residual convolutions over a square grid of tokens, moved by the action.
+
+    What happens at a place depends on its neighbourhood and on the action alone, so that a law
+    learned at one place (a wall stops, a door does not) holds at every other.
+
+    Attributes:
+        channels: width of the hidden maps.
+        num_blocks: residual blocks, each of which sees one ring of tokens further.
+    """
+
+    channels: int = 32
+    num_blocks: int = 2
+
+    def build(self, tokens: int, width: int, action_width: int) -> nn.Module:
+        """See :class:`PredictorConfig`."""
+        side = round(tokens**0.5)
+        if side * side != tokens:
+            raise ForethoughtError(
+                f"GridPredictorConfig needs a square grid of tokens, found {tokens} tokens; use "
+                "GridCNNConfig on square images, or ResidualMLPConfig."
+            )
+        return GridPredictor(self, side, width, action_width)
+
+
+class GridPredictor(nn.Module):
+    """Convolutions whose channels are scaled and shifted by the action (FiLM, Perez et al. 2018)."""
+
+    def __init__(
+        self, config: GridPredictorConfig, side: int, width: int, action_width: int
+    ) -> None:
+        super().__init__()
+        self.side = side
+        self.entrance = nn.Conv2d(width, config.channels, 3, padding=1)
+        self.films = nn.ModuleList(
+            nn.Linear(action_width, 2 * config.channels) for _ in range(config.num_blocks)
+        )
+        self.blocks = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv2d(config.channels, config.channels, 3, padding=1),
+                nn.GELU(),
+                nn.Conv2d(config.channels, config.channels, 3, padding=1),
+            )
+            for _ in range(config.num_blocks)
+        )
+        self.exit = nn.Conv2d(config.channels, width, 3, padding=1)
+
+    def forward(
+        self, latents: Float[Tensor, "n k d"], actions: Float[Tensor, "n a"]
+    ) -> Float[Tensor, "n k d"]:
+        """The next latents."""
+        grid = latents.transpose(1, 2).unflatten(2, (self.side, self.side))
+        maps = self.entrance(grid)
+        for film, block in zip(self.films, self.blocks, strict=True):
+            scale, shift = film(actions)[..., None, None].chunk(2, dim=1)
+            maps = maps + block(nn.functional.gelu(maps * (1 + scale) + shift))
+        return latents + self.exit(nn.functional.gelu(maps)).flatten(2).transpose(1, 2)

@@ -1,0 +1,255 @@
+"""What keeps the latents of a joint-embedding model from collapsing.
+
+Each regulariser is one small module: ``(latents (b,t,k,d), actions (b,t-1,a), generator)`` to a
+scalar. Statistics are taken over clips and time, for each token by itself.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from forethought.config import register
+from forethought.perception.encoders import mlp
+
+
+class RegulariserConfig(ABC):
+    """Settings of a regulariser, and how to build it."""
+
+    weight: float
+
+    @abstractmethod
+    def build(self, tokens: int, width: int, action_width: int) -> nn.Module:
+        """A regulariser for latents ``(b, t, tokens, width)``."""
+
+
+# ------------------------------------------------------------------------------------- SIGReg
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class SIGRegConfig(RegulariserConfig):
+    """Sketched isotropic Gaussian regularisation (Balestriero and LeCun, 2025).
+
+    Attributes:
+        weight: share in the loss.
+        num_projections: random directions looked along at each step.
+        num_knots: points at which characteristic functions are compared, from -5 to 5.
+    """
+
+    weight: float = 0.02
+    num_projections: int = 64
+    num_knots: int = 17
+
+    def build(self, tokens: int, width: int, action_width: int) -> nn.Module:
+        """See :class:`RegulariserConfig`."""
+        return SIGReg(self)
+
+
+class SIGReg(nn.Module):
+    """Pulls every random projection of the latents to a standard normal distribution.
+
+    The Epps-Pulley statistic: the squared distance of the empirical characteristic function from
+    that of the normal, weighted by the latter and integrated; zero for a perfect match.
+    """
+
+    knots: Tensor
+    normal: Tensor
+    quadrature: Tensor
+
+    def __init__(self, config: SIGRegConfig) -> None:
+        super().__init__()
+        self.num_projections = config.num_projections
+        knots = torch.linspace(-5, 5, config.num_knots)
+        spacing = torch.full_like(knots, 10 / (config.num_knots - 1))
+        spacing[[0, -1]] /= 2
+        self.register_buffer("knots", knots, persistent=False)
+        self.register_buffer("normal", torch.exp(-(knots**2) / 2), persistent=False)
+        self.register_buffer("quadrature", spacing * self.normal, persistent=False)
+
+    def forward(
+        self,
+        latents: Float[Tensor, "b t k d"],
+        actions: Float[Tensor, "b t_minus_1 a"],
+        generator: torch.Generator,
+    ) -> Float[Tensor, ""]:
+        """The statistic, averaged over projections and tokens, times the number of samples."""
+        samples = latents.flatten(0, 1).transpose(0, 1)  # (k, samples, d)
+        directions = torch.randn(
+            samples.shape[-1], self.num_projections, generator=generator, device=generator.device
+        ).to(latents)
+        projected = samples @ nn.functional.normalize(directions, dim=0)
+        phases = projected.unsqueeze(-1) * self.knots  # (k, samples, projections, knots)
+        real = phases.cos().mean(1) - self.normal
+        imaginary = phases.sin().mean(1)
+        return ((real**2 + imaginary**2) @ self.quadrature).mean() * samples.shape[1]
+
+
+# ------------------------------------------------------------------------------------- VICReg
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class VICRegConfig(RegulariserConfig):
+    """Variance and covariance regularisation (Bardes, Ponce and LeCun, 2022).
+
+    Attributes:
+        weight: share of the variance term in the loss.
+        covariance: weight of the covariance term relative to the variance term.
+    """
+
+    weight: float = 1.0
+    covariance: float = 0.25
+
+    def build(self, tokens: int, width: int, action_width: int) -> nn.Module:
+        """See :class:`RegulariserConfig`."""
+        return VICReg(self.covariance)
+
+
+class VICReg(nn.Module):
+    """Each dimension varies at least by one; no two dimensions say the same."""
+
+    def __init__(self, covariance: float) -> None:
+        super().__init__()
+        self.covariance = covariance
+
+    def forward(
+        self,
+        latents: Float[Tensor, "b t k d"],
+        actions: Float[Tensor, "b t_minus_1 a"],
+        generator: torch.Generator,
+    ) -> Float[Tensor, ""]:
+        """Equations 1 and 3 of the paper, averaged over tokens."""
+        samples = latents.flatten(0, 1).transpose(0, 1)  # (k, samples, d)
+        centred = samples - samples.mean(1, keepdim=True)
+        covariance = centred.transpose(1, 2) @ centred / (samples.shape[1] - 1)
+        variance = covariance.diagonal(dim1=1, dim2=2)
+        hinge = torch.relu(1 - torch.sqrt(variance + 1e-4)).mean()
+        off_diagonal = (covariance**2).sum((1, 2)) - (variance**2).sum(1)
+        return hinge + self.covariance * off_diagonal.mean() / samples.shape[-1]
+
+
+# --------------------------------------------------------------------------- inverse dynamics
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class InverseDynamicsConfig(RegulariserConfig):
+    """The action must be readable from the latents before and after it.
+
+    Attributes:
+        weight: share in the loss.
+        hidden: width of the hidden layer.
+    """
+
+    weight: float = 1.0
+    hidden: int = 128
+
+    def build(self, tokens: int, width: int, action_width: int) -> nn.Module:
+        """See :class:`RegulariserConfig`."""
+        return InverseDynamics(self, tokens * width, action_width)
+
+
+class InverseDynamics(nn.Module):
+    """Mean squared error of the action predicted from two successive latents.
+
+    It keeps in the latent what the agent controls, which prediction alone is free to drop
+    (Sobal et al., 2022).
+    """
+
+    def __init__(self, config: InverseDynamicsConfig, width: int, action_width: int) -> None:
+        super().__init__()
+        self.layers = mlp(2 * width, (config.hidden,), action_width)
+
+    def forward(
+        self,
+        latents: Float[Tensor, "b t k d"],
+        actions: Float[Tensor, "b t_minus_1 a"],
+        generator: torch.Generator,
+    ) -> Float[Tensor, ""]:
+        """Actions are normalised, so that one is the error of always guessing their mean."""
+        flat = latents.flatten(2)
+        guess = self.layers(torch.cat([flat[:, :-1], flat[:, 1:]], dim=-1))
+        return (guess - actions).square().mean()
+
+
+# ------------------------------------------------------------------------------ temporal terms
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class TemporalSmoothnessConfig(RegulariserConfig):
+    """Successive latents lie close together.
+
+    Attributes:
+        weight: share in the loss.
+    """
+
+    weight: float = 0.5
+
+    def build(self, tokens: int, width: int, action_width: int) -> nn.Module:
+        """See :class:`RegulariserConfig`."""
+        return TemporalSmoothness()
+
+
+class TemporalSmoothness(nn.Module):
+    """Mean squared change from one model step to the next."""
+
+    def forward(
+        self,
+        latents: Float[Tensor, "b t k d"],
+        actions: Float[Tensor, "b t_minus_1 a"],
+        generator: torch.Generator,
+    ) -> Float[Tensor, ""]:
+        """Averaged over everything."""
+        return (latents[:, 1:] - latents[:, :-1]).square().mean()
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class TemporalVarianceConfig(RegulariserConfig):
+    """A share of the dimensions must vary within each episode.
+
+    The cure for the slow-feature trap: variance over the batch is satisfied by whatever differs
+    between episodes and never changes within one, such as a wall drawn at random.
+
+    Attributes:
+        weight: share in the loss.
+        share: part of the dimensions that must vary, the first ones; the others are free to hold
+            what is constant.
+    """
+
+    weight: float = 1.0
+    share: float = 0.5
+
+    def build(self, tokens: int, width: int, action_width: int) -> nn.Module:
+        """See :class:`RegulariserConfig`."""
+        return TemporalVariance(max(1, round(self.share * width)))
+
+
+class TemporalVariance(nn.Module):
+    """Hinge on the standard deviation over time, clip by clip, of the first dimensions.
+
+    Deviations are pooled over clips only after each clip's own mean is removed, so that
+    differences between clips count for nothing.
+    """
+
+    def __init__(self, num_dimensions: int) -> None:
+        super().__init__()
+        self.num_dimensions = num_dimensions
+
+    def forward(
+        self,
+        latents: Float[Tensor, "b t k d"],
+        actions: Float[Tensor, "b t_minus_1 a"],
+        generator: torch.Generator,
+    ) -> Float[Tensor, ""]:
+        """Zero as soon as each of these dimensions varies by one within clips."""
+        fast = latents[..., : self.num_dimensions]
+        within = fast - fast.mean(1, keepdim=True)
+        variance = within.square().mean((0, 1))
+        return torch.relu(1 - torch.sqrt(variance + 1e-4)).mean()

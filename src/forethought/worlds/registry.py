@@ -1,0 +1,113 @@
+"""The worlds by name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from forethought.types import ForethoughtError, World
+
+PREFIX = "gymnasium:"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorldEntry:
+    """A world that can be made by name.
+
+    Attributes:
+        name: what commands call it.
+        description: one line for people.
+        make: makes it with so many copies.
+    """
+
+    name: str
+    description: str
+    make: Callable[[int], World]
+
+
+def _two_rooms(num_worlds: int) -> World:
+    from forethought.worlds.two_rooms import FIXED, TwoRooms
+
+    return TwoRooms(num_worlds, config=FIXED, name="two_rooms")
+
+
+def _two_rooms_random(num_worlds: int) -> World:
+    from forethought.worlds.two_rooms import RANDOM, TwoRooms
+
+    return TwoRooms(num_worlds, config=RANDOM, name="two_rooms_random")
+
+
+def _pendulum(num_worlds: int) -> World:
+    from forethought.worlds.classic import pendulum
+
+    return pendulum(num_worlds)
+
+
+def _cartpole(num_worlds: int) -> World:
+    from forethought.worlds.classic import cartpole
+
+    return cartpole(num_worlds)
+
+
+_worlds = {
+    entry.name: entry
+    for entry in (
+        WorldEntry(
+            name="two_rooms",
+            description="a dot, two rooms, a door: 64x64 pixels, the wall is always the same",
+            make=_two_rooms,
+        ),
+        WorldEntry(
+            name="two_rooms_random",
+            description="the same with wall and door drawn anew in each episode",
+            make=_two_rooms_random,
+        ),
+        WorldEntry(
+            name="pendulum",
+            description="Gymnasium's Pendulum-v1 from 64x64 pixels: swing up and hold",
+            make=_pendulum,
+        ),
+        WorldEntry(
+            name="cartpole",
+            description="Gymnasium's CartPole-v1 from 64x64 pixels: discrete actions",
+            make=_cartpole,
+        ),
+    )
+}
+
+
+def entries() -> list[WorldEntry]:
+    """The worlds there are; cheap to call."""
+    return list(_worlds.values())
+
+
+def register_world(name: str, description: str, make: Callable[[int], World]) -> None:
+    """Adds a world of one's own.
+
+    Args:
+        name: what commands will call it.
+        description: one line for people.
+        make: makes it with so many copies.
+    """
+    _worlds[name] = WorldEntry(name=name, description=description, make=make)
+
+
+def make(name: str, num_worlds: int = 1) -> World:
+    """A world by name; ``gymnasium:<id>`` makes one of any registered Gymnasium environment.
+
+    Raises:
+        ForethoughtError: no such world; suggests the closest.
+    """
+    if name.startswith(PREFIX):
+        from forethought.worlds.adapter import gymnasium_world
+
+        return gymnasium_world(name.removeprefix(PREFIX), num_worlds=num_worlds)
+    if name not in _worlds:
+        close = difflib.get_close_matches(name, _worlds, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise ForethoughtError(
+            f"no world {name!r}; there are {sorted(_worlds)}, and {PREFIX}<id> for any Gymnasium "
+            f"environment.{hint}"
+        )
+    return _worlds[name].make(num_worlds)
