@@ -1,17 +1,20 @@
-"""Recording: a world's own exploring behaviour, written down episode by episode."""
+"""Recording: a world explored without any goal, written down episode by episode."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
-from forethought.data.store import Dataset, append_to, create, open
-from forethought.types import ArraySpec, Episode, ForethoughtError, Signature, World
+from forethought.data.behaviours import Behaviour, explore
+from forethought.data.dataset import Dataset, open_dataset
+from forethought.data.store import EpisodeWriter, abandoned, append_to, create
+from forethought.types import ACTION, ArraySpec, Episode, ForethoughtError, Signature, World
 
 TRUTH = "observation.environment_state"
 """Key under which a simulated world's hidden quantities are recorded, for probes and pictures."""
@@ -26,12 +29,14 @@ def record(
     seed: int = 0,
     resume: bool = False,
     visible: bool = True,
+    behaviour: Callable[[World, int], Behaviour] = explore,
 ) -> Dataset:
     """Records episodes of a world that is explored without any goal.
 
-    Episodes are recorded ``world.num_worlds`` at a time and appended together; killed and called
-    again with ``resume``, recording continues behind the last finished group, and the dataset ends
-    the same as if it had never been interrupted.
+    Row ``i`` holds the observation and the action that was taken on it. Episodes are recorded
+    ``world.num_worlds`` at a time and appended together; killed and called again with ``resume``,
+    recording continues behind the last finished group, and the dataset ends the same as if it had
+    never been interrupted.
 
     Args:
         world: what is explored; its copies run in lockstep.
@@ -41,29 +46,26 @@ def record(
         seed: of the starts and of the behaviour.
         resume: add what is missing to the dataset at ``path``; start it if there is none.
         visible: show progress.
+        behaviour: begins a behaviour for all copies, from the world and a seed; the world's own
+            exploring where not said.
 
     Raises:
-        ForethoughtError: the path is in use, holds data of another signature, or the disk is full.
+        ForethoughtError: the path is in use, holds another recording, the disk is full, or the
+            world gave what its signature does not say.
     """
-    if num_episodes < 1 or episode_length < 2:
-        raise ForethoughtError(
-            f"num_episodes={num_episodes} and episode_length={episode_length}: at least 1 episode "
-            "of 2 rows is needed."
-        )
+    _refuse_empty(num_episodes, episode_length)
+    writer = _writer(world, Path(path), episode_length=episode_length, seed=seed, resume=resume)
     group = world.num_worlds
-    signature = recorded_signature(world)
-    continuing = resume and Path(path).exists()
-    writer = append_to(path, signature) if continuing else create(path, signature)
-    with writer, _progress(visible) as progress:
+    with writer, Progress(console=Console(stderr=True), disable=not visible) as progress:
         bar = progress.add_task("recording", total=num_episodes, completed=writer.num_episodes)
         while writer.num_episodes < num_episodes:
-            number = writer.num_episodes // group
-            missing = min(group - writer.num_episodes % group, num_episodes - writer.num_episodes)
-            episodes = _explore(world, group, episode_length, seed=(seed << 20) + number * group)
-            done = writer.num_episodes % group
+            number, done = divmod(writer.num_episodes, group)
+            missing = min(group - done, num_episodes - writer.num_episodes)
+            first_seed = (seed << 32) + number * group
+            episodes = _explore(world, group, episode_length, first_seed, behaviour)
             writer.append(episodes[done : done + missing])
             progress.update(bar, completed=writer.num_episodes)
-    return open(path)
+    return open_dataset(path)
 
 
 def recorded_signature(world: World) -> Signature:
@@ -74,38 +76,61 @@ def recorded_signature(world: World) -> Signature:
     return replace(world.signature, observation=observation)
 
 
-def _explore(world: World, group: int, length: int, *, seed: int) -> list[Episode]:
-    """One episode in every copy."""
-    observation = world.reset(range(seed, seed + group))
-    behaviour = world.explore(seed)
-    observation = world.observe()
-    rows: list[Mapping[str, np.ndarray]] = []
+def _refuse_empty(num_episodes: int, episode_length: int) -> None:
+    if num_episodes < 1 or episode_length < 2:
+        raise ForethoughtError(
+            f"num_episodes={num_episodes} and episode_length={episode_length}: at least 1 episode "
+            "of 2 rows is needed."
+        )
+
+
+def _writer(
+    world: World, path: Path, *, episode_length: int, seed: int, resume: bool
+) -> EpisodeWriter:
+    signature = recorded_signature(world)
+    origin: dict[str, Any] = {
+        "world": world.name,
+        "seed": seed,
+        "episode_length": episode_length,
+        "num_worlds": world.num_worlds,
+    }
+    if resume and path.exists() and not abandoned(path):
+        return append_to(path, signature, origin=origin)
+    return create(path, signature, origin=origin)
+
+
+def _explore(
+    world: World,
+    group: int,
+    length: int,
+    first_seed: int,
+    behaviour: Callable[[World, int], Behaviour],
+) -> list[Episode]:
+    """One episode in every copy; the copies' seeds are ``first_seed`` and those behind it."""
+    world.reset(range(first_seed, first_seed + group))
+    act = behaviour(world, first_seed)
+    observation = {**world.observe(), **_truth(world)}
+    recorded = {
+        key: np.empty((length, group, *np.shape(value)[1:]), np.asarray(value).dtype)
+        for key, value in observation.items()
+    }
     actions: list[np.ndarray] = []
-    for _ in range(length):
-        action = behaviour(observation)
-        rows.append({**observation, **_truth(world)})
-        actions.append(action)
-        observation = world.step(action)
-    return _episodes(rows, actions, group)
+    for row in range(length):
+        for key, value in observation.items():
+            recorded[key][row] = value
+        action = act(observation)
+        actions.append(np.array(action))
+        observation = {**world.step(action), **_truth(world)}
+    recorded[ACTION] = np.stack(actions)
+    return [_episode(recorded, copy) for copy in range(group)]
 
 
 def _truth(world: World) -> dict[str, np.ndarray]:
     truth = world.truth()
-    if not truth:
-        return {}
-    return {TRUTH: np.stack(list(truth.values()), axis=1).astype(np.float32)}
+    return {TRUTH: np.stack(list(truth.values()), axis=1).astype(np.float32)} if truth else {}
 
 
-def _episodes(
-    rows: Sequence[Mapping[str, np.ndarray]], actions: Sequence[np.ndarray], group: int
-) -> list[Episode]:
-    stacked = {key: np.stack([row[key] for row in rows], axis=1) for key in rows[0]}
-    action = np.stack(actions, axis=1)
-    return [
-        Episode(observation={k: v[i] for k, v in stacked.items()}, action=action[i])
-        for i in range(group)
-    ]
-
-
-def _progress(visible: bool) -> Progress:
-    return Progress(console=Console(stderr=True), disable=not visible)
+def _episode(recorded: Mapping[str, np.ndarray], copy: int) -> Episode:
+    values = {key: value[:, copy] for key, value in recorded.items()}
+    action = values.pop(ACTION)
+    return Episode(observation=values, action=action)

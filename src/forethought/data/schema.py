@@ -9,17 +9,25 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
-from forethought.types import ACTION, TASK, ArraySpec, Episode, ForethoughtError, Signature
+from forethought.types import (
+    ACTION,
+    IMAGES,
+    TASK,
+    ArraySpec,
+    Episode,
+    ForethoughtError,
+    Signature,
+)
 
 FORMAT = 1
 EPISODE, FRAME = "episode_index", "frame_index"
@@ -41,10 +49,13 @@ class Layout:
     Attributes:
         signature: observations and actions.
         encodings: per camera, how its images are stored.
+        origin: where the episodes come from, in JSON types: the arguments of a recording or an
+            import. Appending needs the same origin, so that two recordings are never mixed.
     """
 
     signature: Signature
     encodings: Mapping[str, ImageEncoding]
+    origin: Mapping[str, Any] = field(default_factory=dict)
 
     def schema(self) -> pa.Schema:
         """The Arrow schema, with the layout in its metadata."""
@@ -57,6 +68,7 @@ class Layout:
             "format": FORMAT,
             "signature": self.signature.to_json(),
             "encodings": {key: value.value for key, value in self.encodings.items()},
+            "origin": dict(self.origin),
         }
         return pa.schema(fields, metadata={META: json.dumps(content).encode()})
 
@@ -89,6 +101,7 @@ class Layout:
         return cls(
             signature=Signature.from_json(content["signature"]),
             encodings={key: ImageEncoding(value) for key, value in content["encodings"].items()},
+            origin=content.get("origin", {}),
         )
 
 
@@ -123,8 +136,8 @@ def _vectors(values: np.ndarray) -> pa.Array:
     return pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
 
 
-def _images(values: Sequence[Any] | np.ndarray, encoding: ImageEncoding) -> pa.Array:
-    if len(values) and isinstance(values[0], bytes):
+def _images(values: Any, encoding: ImageEncoding) -> pa.Array:
+    if holds_bytes(values):
         return pa.array(list(values), pa.large_binary())
     if encoding is ImageEncoding.RAW:
         images = np.ascontiguousarray(values)
@@ -142,7 +155,9 @@ def encode_image(image: np.ndarray, encoding: ImageEncoding) -> bytes:
     return buffer.getvalue()
 
 
-def decode_image(content: bytes | pa.Buffer, spec: ArraySpec, encoding: ImageEncoding) -> np.ndarray:
+def decode_image(
+    content: bytes | pa.Buffer, spec: ArraySpec, encoding: ImageEncoding
+) -> np.ndarray:
     """The inverse: bytes to an image of the spec's shape."""
     if encoding is ImageEncoding.RAW:
         return np.frombuffer(content, np.uint8).reshape(spec.shape)
@@ -150,16 +165,46 @@ def decode_image(content: bytes | pa.Buffer, spec: ArraySpec, encoding: ImageEnc
         return np.asarray(image.convert("RGB"))
 
 
+def holds_bytes(values: Any) -> bool:
+    """Whether images are given as JPEG or PNG bytes that are kept as they are."""
+    return isinstance(values, list) and bool(values) and isinstance(values[0], bytes)
+
+
 # ------------------------------------------------------------------------------- refusals
 
 
-def check_episode(signature: Signature, episode: Episode, where: str) -> None:
-    """Refuses an episode that is not what the signature says, before anything is written.
+def check_layout(layout: Layout, where: str) -> None:
+    """Refuses a signature that the format cannot hold.
+
+    Raises:
+        ForethoughtError: names the key, what was found and what is expected.
+    """
+    for key, spec in layout.signature.observation.items():
+        if key in layout.encodings:
+            fits = spec.dtype == "uint8" and len(spec.shape) == 3 and spec.shape[2] == 3
+            expected = "uint8 images (height, width, 3)"
+        else:
+            fits = spec.dtype == "float32" and len(spec.shape) == 1 and spec.shape[0] > 0
+            expected = "float32 vectors (width,)"
+        if not fits:
+            raise ForethoughtError(
+                f"{where}: {key!r} is {spec.dtype} {spec.shape}; expected {expected}. Cameras are "
+                f"the keys that begin with {IMAGES!r}; flatten and convert everything else."
+            )
+    if unknown := set(layout.encodings) - set(layout.signature.cameras):
+        raise ForethoughtError(
+            f"{where}: an encoding is given for {sorted(unknown)[0]!r}, which is no camera of the "
+            f"signature; cameras are {list(layout.signature.cameras)}."
+        )
+
+
+def check_episode(layout: Layout, episode: Episode, where: str) -> None:
+    """Refuses an episode that is not what the layout says, before anything is written.
 
     Raises:
         ForethoughtError: names the episode, the key, what was found and what is expected.
     """
-    length = len(episode.action)
+    signature, length = layout.signature, len(episode.action)
     if length < 2:
         raise ForethoughtError(
             f"{where}: {length} rows; an episode needs at least 2 (one action between two "
@@ -170,22 +215,28 @@ def check_episode(signature: Signature, episode: Episode, where: str) -> None:
         key = sorted(found ^ expected)[0]
         fault = "is missing" if key in expected else "is not in the signature"
         raise ForethoughtError(
-            f"{where}: key {key!r} {fault}; expected exactly {sorted(expected)}."
+            f"{where}: key {key!r} {fault}; expected exactly {sorted(expected)}. Record the same "
+            "keys in every episode, or start a dataset of another signature."
         )
     for key, spec in signature.observation.items():
         values = episode.observation[key]
-        if isinstance(values, list) and values and isinstance(values[0], bytes):
-            _check(where, key, len(values), length, "rows", "as many as there are actions")
-            continue
-        _check_array(where, key, np.asarray(values), (length, *spec.shape), spec.dtype)
+        if holds_bytes(values):
+            _check(where, key, len(values), length, "rows", "give as many as there are actions")
+            _check_bytes(where, key, values, spec, layout.encodings.get(key))
+        else:
+            _check_array(where, key, np.asarray(values), (length, *spec.shape), spec.dtype)
     action = signature.action
     shape = (length,) if action.discrete else (length, action.dim)
     dtype = "int64" if action.discrete else "float32"
     _check_array(where, ACTION, np.asarray(episode.action), shape, dtype)
-    if action.discrete and not ((episode.action >= 0) & (episode.action < action.num_choices)).all():
+    if (
+        action.discrete
+        and not ((episode.action >= 0) & (episode.action < action.num_choices)).all()
+    ):
         raise ForethoughtError(
             f"{where}: {ACTION!r} holds {int(np.min(episode.action))} to "
-            f"{int(np.max(episode.action))}; expected 0 to {action.num_choices - 1}."
+            f"{int(np.max(episode.action))}; expected 0 to {action.num_choices - 1}. Mend the "
+            "action, or num_choices of the signature."
         )
 
 
@@ -200,6 +251,27 @@ def _check_array(
             f"{where}: {key!r} holds NaN or infinite values, first in row {row}; expected finite "
             "numbers. Cut the episode there, or fill the gap before recording."
         )
+
+
+def _check_bytes(
+    where: str, key: str, values: Any, spec: ArraySpec, encoding: ImageEncoding | None
+) -> None:
+    """Reads the header of every image; pixels are looked at when they are decoded."""
+    if encoding in (None, ImageEncoding.RAW):
+        raise ForethoughtError(
+            f"{where}: {key!r} holds bytes, expected arrays; create the dataset with "
+            f"encodings={{{key!r}: ImageEncoding.JPEG}} to keep images as they are."
+        )
+    for row, content in enumerate(values):
+        try:
+            with Image.open(io.BytesIO(content)) as image:
+                found = (image.height, image.width, 3)
+        except (UnidentifiedImageError, OSError) as error:
+            raise ForethoughtError(
+                f"{where}: {key!r} row {row} is no image ({len(content)} bytes); expected "
+                f"{encoding.value.upper()}. Leave the row out, or take the frame anew."
+            ) from error
+        _check(where, key, found, spec.shape, f"in row {row} the shape", "resize it")
 
 
 def _check(where: str, key: str, found: Any, expected: Any, what: str, remedy: str) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from forethought.data.store import EpisodeArrays
@@ -23,12 +23,20 @@ class WindowConfig:
         action_block: world steps in a model step.
         frame_stack: frames that make one observation (``f``).
         frame_gap: world steps between stacked frames.
+
+    Raises:
+        ForethoughtError: a number that is not at least 1.
     """
 
     length: int
     action_block: int
     frame_stack: int = 1
     frame_gap: int = 1
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if value < 1:
+                raise ForethoughtError(f"windows: {name} is {value}; expected at least 1.")
 
     @property
     def span(self) -> int:
@@ -51,24 +59,13 @@ class WindowSampler:
         self.arrays = arrays
         self.config = config
         self._per_episode = (arrays.lengths - config.span).clamp_min(0)
-        short = [e for e, n in zip(arrays.episodes, self._per_episode.tolist(), strict=True) if not n]
-        if len(short) == len(arrays.episodes):
-            raise ForethoughtError(
-                f"no episode is long enough: a clip spans {config.span + 1} rows ({config.length} "
-                f"observations, {config.action_block} world steps apart), the longest episode has "
-                f"{int(arrays.lengths.max())}. Shorten horizon or action_block, or record longer."
-            )
-        if short:
-            warnings.warn(
-                f"{len(short)} of {len(arrays.episodes)} episodes are shorter than a clip of "
-                f"{config.span + 1} rows and are left out: {short[:8]}",
-                stacklevel=2,
-            )
+        self._refuse_short()
         self._ends = self._per_episode.cumsum(0)
-        offsets = torch.arange(-config.frame_stack + 1, 1) * config.frame_gap
-        self._frames = offsets
+        self._episodes = torch.tensor(arrays.episodes)
+        self._frames = torch.arange(1 - config.frame_stack, 1) * config.frame_gap
         self._moments = torch.arange(config.length) * config.action_block
-        self._model_actions = _as_vectors(arrays)
+        self._block = torch.arange(config.action_block)
+        self._actions = _as_vectors(arrays)
 
     @property
     def num_windows(self) -> int:
@@ -92,19 +89,24 @@ class WindowSampler:
     def at(self, episodes: Int[Tensor, " b"], steps: Int[Tensor, " b"]) -> Windows:
         """Given clips.
 
+        The frames before an episode's first row are that row.
+
         Args:
             episodes: positions among the loaded episodes.
             steps: row in its episode at which each clip begins.
+
+        Raises:
+            ForethoughtError: a clip that would reach beyond its episode.
         """
+        self._refuse_outside(episodes, steps)
         first = self.arrays.offsets[episodes]
         moments = (first + steps)[:, None] + self._moments
         rows = (moments[:, :, None] + self._frames).maximum(first[:, None, None])
-        block = self.config.action_block
-        taken = moments[:, :-1, None] + torch.arange(block)
+        taken = moments[:, :-1, None] + self._block
         return Windows(
             observation={key: value[rows] for key, value in self.arrays.observation.items()},
-            actions=self._model_actions[taken].flatten(2),
-            episode=torch.tensor(self.arrays.episodes)[episodes],
+            actions=self._actions[taken].flatten(2),
+            episode=self._episodes[episodes],
             step=steps,
         )
 
@@ -112,9 +114,40 @@ class WindowSampler:
         episode = torch.searchsorted(self._ends, index, right=True)
         return episode, index - (self._ends - self._per_episode)[episode]
 
+    def _refuse_short(self) -> None:
+        arrays, config = self.arrays, self.config
+        usable = self._per_episode.tolist()
+        short = [e for e, n in zip(arrays.episodes, usable, strict=True) if n == 0]
+        if len(short) == len(arrays.episodes):
+            longest = int(arrays.lengths.max()) if arrays.episodes else 0
+            raise ForethoughtError(
+                f"no episode is long enough: a clip spans {config.span + 1} rows ({config.length} "
+                f"observations, {config.action_block} world steps apart), the longest of "
+                f"{len(arrays.episodes)} episodes has {longest}. Shorten horizon or action_block, "
+                "or record longer episodes."
+            )
+        if short:
+            warnings.warn(
+                f"{len(short)} of {len(arrays.episodes)} episodes are shorter than a clip of "
+                f"{config.span + 1} rows and are left out: {short[:8]}",
+                stacklevel=3,
+            )
 
-def _as_vectors(arrays: EpisodeArrays) -> Tensor:
-    """Actions as the world model sees them: ``(rows, width)``, one-hot where discrete."""
+    def _refuse_outside(self, episodes: Tensor, steps: Tensor) -> None:
+        count = len(self.arrays.episodes)
+        outside = (episodes < 0) | (episodes >= count) | (steps < 0)
+        outside |= steps >= self._per_episode[episodes.clamp(0, count - 1)]
+        if outside.any():
+            place = int(outside.nonzero()[0])
+            raise ForethoughtError(
+                f"no clip begins at row {int(steps[place])} of loaded episode "
+                f"{int(episodes[place])}: it would span {self.config.span + 1} rows. starts() "
+                "lists every clip there is."
+            )
+
+
+def _as_vectors(arrays: EpisodeArrays) -> Float[Tensor, "rows width"]:
+    """Actions as the world model sees them, one-hot where discrete."""
     spec = arrays.signature.action
     if not spec.discrete:
         return arrays.action

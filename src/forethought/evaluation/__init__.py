@@ -1,7 +1,7 @@
 """Evaluation: honest protocols, floors and ceilings, intervals, reports."""
 
 from forethought.evaluation.planning import PlanningProtocol, PlanningResults, evaluate
-from forethought.evaluation.prediction import PredictionProtocol, PredictionResults
+from forethought.evaluation.prediction import PredictionProtocol, PredictionResults, predict
 from forethought.evaluation.statistics import Estimate, auroc, bootstrap_mean, wilson
 
 __all__ = [
@@ -13,5 +13,6 @@ __all__ = [
     "auroc",
     "bootstrap_mean",
     "evaluate",
+    "predict",
     "wilson",
 ]

@@ -314,8 +314,8 @@ def _against(predicted_change: Tensor, change: Tensor) -> float:
 
 
 def _ridge_inputs(clips: Clips, horizon: int) -> Float[Tensor, "n i"]:
-    actions = clips.future()[:, :horizon].flatten(1)
-    return torch.cat([clips.features[:, 1], clips.features[:, 0], actions], -1)
+    """The same window that the model perceives, and the same actions."""
+    return torch.cat([clips.features[:, 1], clips.future()[:, :horizon].flatten(1)], -1)
 
 
 @torch.no_grad()

@@ -34,6 +34,7 @@ class CriticTrainingConfig:
         other_episodes: share of goals drawn from anywhere in the data. Zero where episodes differ
             in what cannot be changed (another layout), since such goals cannot be reached.
         past: share of the same-episode goals that may lie before the state.
+        discount: of the steps still to go, so that far goals stay finite; one counts plain steps.
         target_rate: how fast the target network follows.
         longest: largest distance that is learned, in model steps.
     """
@@ -43,6 +44,7 @@ class CriticTrainingConfig:
     expectile: float = 0.9
     other_episodes: float = 0.5
     past: float = 0.0
+    discount: float = 1.0
     target_rate: float = 0.01
     longest: float = 200.0
 
@@ -118,7 +120,7 @@ class CriticStage(Stage):
         with torch.no_grad():
             onward = self.target(following, goal)
             onward = torch.where(goal_row == row + self.episodes.block, 0.0, onward)
-            target = (1 + onward).minimum(observed).clamp_max(self.config.longest)
+            target = (1 + self.config.discount * onward).minimum(observed).clamp_max(self.config.longest)
         distance = self.critic(state, goal)
         error = target - distance
         weight = torch.where(error < 0, self.config.expectile, 1 - self.config.expectile)

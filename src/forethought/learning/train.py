@@ -133,6 +133,7 @@ def train(
     progress = loop.resume()
     stage = run.world_model_stage()
     progress = loop.run(stage, progress)
+    run.learner.eval()
     report = stage.report()
     if config.critic or config.probes:
         run.encode()

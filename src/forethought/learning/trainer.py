@@ -159,13 +159,16 @@ class Loop:
         monitor_every = max(1, total // self.config.monitor_times)
         clock = _Clock(progress.seconds.get(stage.name, 0.0))
         saved = time.monotonic()
+        self.learner.train()
         for step in range(progress.step, total):
             parts = self._step(stage, optimiser, step)
             last = step + 1 == total
             if step % self.config.log_every == 0 or last:
                 values = {name: float(value) for name, value in parts.items()}
                 if step % monitor_every < self.config.log_every or last:
+                    self.learner.eval()
                     values |= stage.monitor()
+                    self.learner.train()
                 if stage.images_per_step:
                     done = (step + 1 - progress.step) * stage.images_per_step
                     values["images_per_second"] = done / max(1e-9, clock.since_start())
@@ -176,6 +179,7 @@ class Loop:
                 at = replace(progress, step=step + 1, seconds=clock.added_to(progress, stage.name))
                 save_checkpoint(self.folder, self.learner, optimiser, at)
                 saved = time.monotonic()
+        self.learner.eval()
         finished = Progress(
             stage="",
             step=0,
@@ -190,7 +194,11 @@ class Loop:
     ) -> Mapping[str, Tensor]:
         for group in optimiser.param_groups:
             group["lr"] = stage.optimiser.learning_rate_at(step)
-        loss, parts = stage.loss(step_generator(self.config.seed, stage.name, step))
+        generator = step_generator(self.config.seed, stage.name, step)
+        with torch.random.fork_rng(devices=[]):
+            # Dropout knows only the global generator.
+            torch.manual_seed(generator.initial_seed())
+            loss, parts = stage.loss(generator)
         if not torch.isfinite(loss):
             raise ForethoughtError(
                 f"training diverged: the loss of stage {stage.name!r} is {float(loss)} at step "

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import ClassVar
 
 import torch
@@ -52,7 +53,7 @@ class ImageStem(nn.Module):
             _norm(channels[0]),
             nn.GELU(),
         ]
-        for width_in, width_out in zip(channels, channels[1:], strict=False):
+        for width_in, width_out in pairwise(channels):
             layers += [
                 nn.Conv2d(width_in, width_out, 3, stride=2, padding=1),
                 _norm(width_out),
@@ -227,10 +228,12 @@ class AnchoredMLPConfig(EncoderConfig):
     Attributes:
         learned: width of the learned part; the token is this much wider than the vector.
         hidden: width of each hidden layer.
+        dropout: share of hidden units left out in training, for little data.
     """
 
     learned: int = 32
     hidden: tuple[int, ...] = (128, 128)
+    dropout: float = 0.0
 
     def build(self, spec: ArraySpec, frame_stack: int) -> nn.Module:
         """See :class:`EncoderConfig`."""
@@ -252,7 +255,7 @@ class AnchoredMLP(nn.Module):
     def __init__(self, config: AnchoredMLPConfig, width: int, frame_stack: int) -> None:
         super().__init__()
         self.linear = nn.Linear(width * frame_stack, config.learned)
-        self.mlp = mlp(width * frame_stack, config.hidden, config.learned)
+        self.mlp = mlp(width * frame_stack, config.hidden, config.learned, config.dropout)
 
     def forward(self, values: Float[Tensor, "n f w"]) -> Float[Tensor, "n 1 d"]:
         """One token per observation."""
@@ -261,10 +264,14 @@ class AnchoredMLP(nn.Module):
         return torch.cat([values[:, -1], learned], dim=-1).unsqueeze(1)
 
 
-def mlp(num_inputs: int, hidden: tuple[int, ...], num_outputs: int) -> nn.Sequential:
-    """Linear layers with GELU between them."""
+def mlp(
+    num_inputs: int, hidden: tuple[int, ...], num_outputs: int, dropout: float = 0.0
+) -> nn.Sequential:
+    """Linear layers with GELU, and dropout where asked for, between them."""
     sizes = (num_inputs, *hidden)
     layers: list[nn.Module] = []
-    for size_in, size_out in zip(sizes, sizes[1:], strict=False):
+    for size_in, size_out in pairwise(sizes):
         layers += [nn.Linear(size_in, size_out), nn.GELU()]
+        if dropout:
+            layers.append(nn.Dropout(dropout))
     return nn.Sequential(*layers, nn.Linear(sizes[-1], num_outputs))

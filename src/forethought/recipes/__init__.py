@@ -11,11 +11,30 @@ from forethought.data.store import Dataset
 from forethought.learning.train import TrainConfig
 from forethought.learning.train import train as train_config
 from forethought.model import Model
+from forethought.recipes.pendulum import pendulum
 from forethought.recipes.recipe import Acting, Recipe, Recording
+from forethought.recipes.recordings import (
+    driving,
+    fast_robot_arm,
+    robot_arm,
+    robot_camera,
+    vehicle_state,
+)
 from forethought.recipes.two_rooms import two_rooms
 from forethought.types import ForethoughtError, Signature
 
-_recipes: dict[str, Callable[[], Recipe]] = {recipe.__name__: recipe for recipe in (two_rooms,)}
+_recipes: dict[str, Callable[[], Recipe]] = {
+    recipe.__name__: recipe
+    for recipe in (
+        two_rooms,
+        pendulum,
+        vehicle_state,
+        robot_arm,
+        fast_robot_arm,
+        robot_camera,
+        driving,
+    )
+}
 
 
 def names() -> list[str]:
@@ -40,6 +59,20 @@ def get(name: str) -> Recipe:
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise ForethoughtError(f"no recipe {name!r}; there are {names()}.{hint}")
     return _recipes[name]()
+
+
+def acting(recipe: Recipe) -> Acting:
+    """How agents of a recipe plan.
+
+    Raises:
+        ForethoughtError: the recipe is for recordings without a simulator.
+    """
+    if recipe.acting is None:
+        raise ForethoughtError(
+            f"recipe {recipe.name!r} is for recordings without a simulator and plans nothing; "
+            "measure it with `forethought predict`."
+        )
+    return recipe.acting
 
 
 def configure(
@@ -96,6 +129,7 @@ __all__ = [
     "Acting",
     "Recipe",
     "Recording",
+    "acting",
     "configure",
     "get",
     "names",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from itertools import pairwise
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -30,9 +31,11 @@ class ResidualMLPConfig(PredictorConfig):
 
     Attributes:
         hidden: width of each hidden layer.
+        dropout: share of hidden units left out in training, for little data.
     """
 
     hidden: tuple[int, ...] = (128, 128)
+    dropout: float = 0.0
 
     def build(self, tokens: int, width: int, action_width: int) -> nn.Module:
         """See :class:`PredictorConfig`."""
@@ -50,9 +53,9 @@ class ResidualMLP(nn.Module):
         sizes = (width, *config.hidden)
         self.latent_in = nn.Linear(width, sizes[1])
         self.action_in = nn.Linear(action_width, sizes[1], bias=False)
-        layers: list[nn.Module] = [nn.GELU()]
-        for size_in, size_out in zip(sizes[1:], sizes[2:], strict=False):
-            layers += [nn.Linear(size_in, size_out), nn.GELU()]
+        layers: list[nn.Module] = [nn.GELU(), nn.Dropout(config.dropout)]
+        for size_in, size_out in pairwise(sizes[1:]):
+            layers += [nn.Linear(size_in, size_out), nn.GELU(), nn.Dropout(config.dropout)]
         last = nn.Linear(sizes[-1], width)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)

@@ -276,23 +276,27 @@ class TwoRooms:
         self, index: int, points: Float[np.ndarray, "n 2"]
     ) -> UInt8[np.ndarray, "n 64 64 3"]:
         """What the camera would see with the dot at each point, in copy ``index``'s layout."""
-        layout = Layout(
-            wall=np.full(len(points), self.layout.wall[index]),
-            door=np.full(len(points), self.layout.door[index]),
-            config=self.config,
-        )
-        return draw(layout, points)
+        return draw(self._layout_of(index, len(points)), points)
+
+    def lengths_from(
+        self, index: int, points: Float[np.ndarray, "n 2"], goal: Float[np.ndarray, " 2"]
+    ) -> Float[np.ndarray, " n"]:
+        """Shortest paths in pixels from points to a goal, in copy ``index``'s layout."""
+        layout = self._layout_of(index, len(points))
+        return layout.shortest(points, np.broadcast_to(goal, points.shape))[0]
 
     def free_grid(self, index: int, spacing: float = 2.0) -> Float[np.ndarray, "n 2"]:
         """A grid of the free positions of copy ``index``."""
         ticks = np.arange(self.config.margin, SIZE - self.config.margin + 1e-6, spacing)
         points = np.stack(np.meshgrid(ticks, ticks), -1).reshape(-1, 2)
-        layout = Layout(
-            wall=np.full(len(points), self.layout.wall[index]),
-            door=np.full(len(points), self.layout.door[index]),
+        return points[~self._layout_of(index, len(points)).blocked(points)]
+
+    def _layout_of(self, index: int, count: int) -> Layout:
+        return Layout(
+            wall=np.full(count, self.layout.wall[index]),
+            door=np.full(count, self.layout.door[index]),
             config=self.config,
         )
-        return points[~layout.blocked(points)]
 
 
 

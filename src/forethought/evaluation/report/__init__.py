@@ -1,0 +1,19 @@
+"""Reports: one self-contained HTML file for each thing that was measured."""
+
+from forethought.evaluation.report.reports import (
+    demo_report,
+    evaluate_report,
+    outcome_rows,
+    predict_report,
+    prediction_rows,
+    train_report,
+)
+
+__all__ = [
+    "demo_report",
+    "evaluate_report",
+    "outcome_rows",
+    "predict_report",
+    "prediction_rows",
+    "train_report",
+]
