@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from forethought.types import ForethoughtError
 
@@ -33,7 +33,7 @@ def register(cls: T) -> T:
     if known.__qualname__ != cls.__qualname__ or known.__module__ != cls.__module__:
         raise TypeError(f"the configuration name {cls.__name__} is taken by {known.__module__}")
     _registry[cls.__name__] = cls
-    return cls
+    return cast(T, cls)
 
 
 def to_json(config: Any) -> Any:

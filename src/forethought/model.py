@@ -84,6 +84,14 @@ class Model(nn.Module, ModelHubMixin, library_name="forethought", tags=["world-m
         return self.critic if self.critic is not None else LatentDistance()
 
     @property
+    def image_size(self) -> tuple[int, int] | None:
+        """Height and width of the images that it perceives; None without a camera."""
+        for key in self.signature.cameras:
+            height, width, _ = self.signature.observation[key].shape
+            return height, width
+        return None
+
+    @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.parameters()).device

@@ -337,7 +337,9 @@ class WarmStart:
 class Encoder(Protocol):
     """Perception of one observation key: ``(n, f, ...)`` to tokens ``(n, k, d)``."""
 
-    def __call__(self, values: Tensor) -> Float[Tensor, "n k d"]: ...
+    def __call__(self, values: Tensor) -> Float[Tensor, "n k d"]:
+        """See the class."""
+        ...
 
 
 class Predictor(Protocol):
@@ -345,7 +347,9 @@ class Predictor(Protocol):
 
     def __call__(
         self, latents: Float[Tensor, "n k d"], actions: Float[Tensor, "n a"]
-    ) -> Float[Tensor, "n k d"]: ...
+    ) -> Float[Tensor, "n k d"]:
+        """See the class."""
+        ...
 
 
 class Regulariser(Protocol):
@@ -362,13 +366,17 @@ class Regulariser(Protocol):
         latents: Float[Tensor, "b t k d"],
         actions: Float[Tensor, "b t_minus_1 a"],
         generator: torch.Generator,
-    ) -> Float[Tensor, ""]: ...
+    ) -> Float[Tensor, ""]:
+        """See the class."""
+        ...
 
 
 class Distance(Protocol):
     """How far apart two latents are, e.g. in steps: ``(..., k, d)`` twice to ``(...)``."""
 
-    def __call__(self, start: Tensor, goal: Tensor) -> Tensor: ...
+    def __call__(self, start: Tensor, goal: Tensor) -> Tensor:
+        """See the class."""
+        ...
 
 
 class Planner(Protocol):
@@ -388,7 +396,9 @@ class Planner(Protocol):
         generator: torch.Generator,
         warm_start: WarmStart | None = None,
         deadline_s: float | None = None,
-    ) -> Plan: ...
+    ) -> Plan:
+        """See the class."""
+        ...
 
 
 @runtime_checkable

@@ -52,9 +52,7 @@ class CEM:
             units = sample(belief, self.num_samples, generator)
             imagination, scores = evaluate(problem, box.actions(units))
             elites = gather(units, best.offer(imagination, scores, self.num_elites))
-            belief = Gaussian(
-                mean=elites.mean(1), std=elites.std(1).clamp_min(self.smallest_std)
-            )
+            belief = Gaussian(mean=elites.mean(1), std=elites.std(1).clamp_min(self.smallest_std))
         return best.plan(clock, in_time=True)
 
 

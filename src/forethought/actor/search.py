@@ -81,7 +81,7 @@ def fit_horizon(actions: Float[Tensor, "b h1 a"], horizon: int) -> Float[Tensor,
 
 
 def shift(plan: Plan, *, steps: int = 1) -> WarmStart:
-    """What is left of a plan after its first ``steps`` model steps; its last action fills the end."""
+    """What is left of a plan after ``steps`` model steps; its last action fills the end."""
     length = plan.actions.shape[1]
     kept = torch.arange(length, device=plan.actions.device).add(steps).clamp_max(length - 1)
     return WarmStart(actions=plan.actions[:, kept])
@@ -177,7 +177,7 @@ class Best:
 
 
 def _ranks(scores: Scores) -> tuple[Float[Tensor, "b n"], Float[Tensor, "b n"]]:
-    """Energies with NaN as worst, and by how much guardrails are violated (zero where they hold)."""
+    """Energies, NaN as worst, and by how much guardrails are violated: zero where they hold."""
     broken = torch.isnan(scores.energy)
     if bool(broken.all()):
         raise ForethoughtError(
@@ -248,7 +248,9 @@ def _where(take: Tensor, new: Tensor, old: Tensor) -> Tensor:
     return torch.where(take.view(-1, *[1] * (new.ndim - 1)), new, old)
 
 
-def evaluate(problem: PlanningProblem, actions: Float[Tensor, "b n h a"]) -> tuple[Imagination, Scores]:
+def evaluate(
+    problem: PlanningProblem, actions: Float[Tensor, "b n h a"]
+) -> tuple[Imagination, Scores]:
     """Rolls candidates out once and scores them."""
     imagination = problem.imagine(actions)
     return imagination, problem.score(imagination)

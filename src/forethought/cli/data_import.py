@@ -12,7 +12,7 @@ from forethought.cli.output import Answer, Common
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments(Common):
-    """Bring recordings in: LeRobot datasets, Donkeycar tubs, CSV and Parquet with a mapping file."""
+    """Bring in LeRobot datasets, Donkeycar tubs, CSV and Parquet with a mapping file."""
 
     source: tyro.conf.Positional[Path]
     """Folder or archive of the recordings."""

@@ -13,7 +13,7 @@ from forethought.cli.output import Answer, Common, table
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments(Common):
-    """Planning success in a world on held-out tasks, beside a random floor and an oracle ceiling."""
+    """Planning success on held-out tasks, beside a random floor and an oracle ceiling."""
 
     run: tyro.conf.Positional[Path]
     """Folder of the run."""
@@ -57,7 +57,9 @@ def run(arguments: Arguments) -> Answer:
         from rich.console import Console
 
         assert isinstance(console, Console)
-        console.print(table(f"{arguments.world}, {len(results.seeds)} held-out tasks", header, rows))
+        console.print(
+            table(f"{arguments.world}, {len(results.seeds)} held-out tasks", header, rows)
+        )
         ms = results.decision_ms
         console.print(f"decision {ms['median']:.1f} ms (99th percentile {ms['p99']:.1f})")
         console.print(f"report {report}")

@@ -93,9 +93,7 @@ def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> T
 def _failed(message: str, as_json: bool) -> int:
     if as_json:
         print(json.dumps({"error": message}))
-    Console(stderr=True, soft_wrap=True, highlight=False).print(
-        "[bold red]error:[/]", end=" "
-    )
+    Console(stderr=True, soft_wrap=True, highlight=False).print("[bold red]error:[/]", end=" ")
     print(message, file=sys.stderr)
     return WRONG_INPUT
 

@@ -26,4 +26,6 @@ def run(arguments: Arguments) -> Answer:
     from forethought.evaluation.report import train_report
 
     path = train_report(arguments.run, data.open(arguments.data))
-    return Answer(payload={"report": str(path)}, show=lambda console: console.print(f"report {path}"))
+    return Answer(
+        payload={"report": str(path)}, show=lambda console: console.print(f"report {path}")
+    )

@@ -91,7 +91,7 @@ class QuasimetricDistanceConfig(CriticConfig):
 
 
 class QuasimetricDistance(nn.Module):
-    """Metric residual network (Liu et al., 2023): a norm plus the mean of maxima of relu(differences).
+    """Metric residual network (Liu et al., 2023): a norm plus maxima of relu(differences).
 
     Zero at the goal and obeys the triangle law, but there and back may differ.
     """

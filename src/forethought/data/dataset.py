@@ -19,7 +19,7 @@ from torch import Tensor
 
 from forethought.data.decoding import RowReader, array_for, first_line
 from forethought.data.moments import Moments, Statistics, image_moments, vector_moments
-from forethought.data.schema import EPISODE, Layout
+from forethought.data.schema import EPISODE, FRAME, Layout
 from forethought.types import ACTION, TASK, Episode, ForethoughtError, Signature
 
 MEMORY_LIMIT_BYTES = 8 << 30
@@ -126,6 +126,11 @@ class Dataset:
     def tasks(self) -> list[str]:
         """What was being done in each episode, in words; empty where unknown."""
         return self._reader.take(TASK, self._first).to_pylist()
+
+    @property
+    def frame_index(self) -> np.ndarray:
+        """``(rows,)`` the row in its episode that each row says it is."""
+        return self._reader.column(FRAME).to_numpy()
 
     def episode(self, index: int) -> Episode:
         """One whole episode.

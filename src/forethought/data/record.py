@@ -61,7 +61,7 @@ def record(
         while writer.num_episodes < num_episodes:
             number, done = divmod(writer.num_episodes, group)
             missing = min(group - done, num_episodes - writer.num_episodes)
-            first_seed = (seed << 32) + number * group
+            first_seed = (seed << 20) + number * group
             episodes = _explore(world, group, episode_length, first_seed, behaviour)
             writer.append(episodes[done : done + missing])
             progress.update(bar, completed=writer.num_episodes)

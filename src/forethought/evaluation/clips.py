@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -95,7 +96,7 @@ def cut_clips(
 
 
 def _features(
-    model: Model, observation: dict[str, Tensor], latents: Float[Tensor, "n t k d"]
+    model: Model, observation: Mapping[str, Tensor], latents: Float[Tensor, "n t k d"]
 ) -> Float[Tensor, "n t i"]:
     """The state's own history where the model perceives one, else the latent."""
     if STATE in model.world_model.perception.keys:

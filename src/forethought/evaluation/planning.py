@@ -168,6 +168,7 @@ def evaluate(
     oracle_flags = _run(
         world, observation, lambda _: world.oracle(), protocol, "oracle ceiling", visible
     )
+    met = _met(agent_flags, protocol.hold)
     return PlanningResults(
         world=world.name,
         protocol=protocol,
@@ -176,8 +177,8 @@ def evaluate(
         ceiling=_outcome(oracle_flags, groups, shortest, protocol),
         decision_ms=_latency(make_agent, make_world, protocol),
         seeds=tuple(seeds),
-        ever=tuple(agent_flags.any(0).tolist()),
-        final=tuple(agent_flags[-protocol.hold :].all(0).tolist()),
+        ever=tuple(met[0].tolist()),
+        final=tuple(met[1].tolist()),
         traces=watcher.traces(agent_flags, groups),
     )
 
@@ -313,13 +314,18 @@ class _Watcher:
 # ------------------------------------------------------------------------------------ figures
 
 
+def _met(flags: np.ndarray, hold: int) -> tuple[np.ndarray, np.ndarray]:
+    """Per episode: whether the goal held at some step, and for the last ``hold`` of them."""
+    return np.asarray(flags.any(0)), np.asarray(flags[-hold:].all(0))
+
+
 def _outcome(
     flags: np.ndarray,
     groups: Mapping[str, np.ndarray],
     shortest: np.ndarray,
     protocol: PlanningProtocol,
 ) -> Outcome:
-    ever, final = flags.any(0), flags[-protocol.hold :].all(0)
+    ever, final = _met(flags, protocol.hold)
     steps = flags.argmax(0)[ever] + 1.0
     efficiency = shortest[ever] / np.maximum(steps, shortest[ever])
     return Outcome(

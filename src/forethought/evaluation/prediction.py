@@ -59,7 +59,7 @@ class HorizonErrors:
         latent: of the model's latents.
         latent_linear: of latents extrapolated linearly.
         latent_shuffled: of the model's latents under another clip's actions.
-        quantities: of the change of the quantities, read from the model's latents by a linear probe.
+        quantities: of the change of the quantities, read by a linear probe.
         quantities_shuffled: the same under another clip's actions.
         linear: of quantities extrapolated linearly.
         ridge: of ridge regression from what the sensors gave and the actions.
@@ -146,7 +146,9 @@ def predict(
     held_out_ids, train_ids = _episodes(model, data, episodes)
     console = Console(stderr=True, quiet=not visible)
     with console.status("encoding recordings"):
-        names, train, held_out = _load(model, data, protocol, train_ids, held_out_ids, max(horizons))
+        names, train, held_out = _load(
+            model, data, protocol, train_ids, held_out_ids, max(horizons)
+        )
         probe = fit_linear_probe(train.latents[:, 1], train.quantities[:, 1])
     generator = torch.Generator().manual_seed(protocol.seed)
     with console.status("predicting"):
@@ -222,16 +224,14 @@ def _load(
     probe_key = model.notes.get("probe_key")
     wanted = [*keys, *([probe_key] if probe_key and probe_key not in keys else [])]
     cameras = [k for k in keys if len(model.signature.observation[k].shape) == 3]
-    size = model.signature.observation[cameras[0]].shape[:2] if cameras else None
+    size = model.image_size
     train = data.load(train_ids, keys=wanted, image_size=size)
     held_out = data.load(held_out_ids, keys=wanted, image_size=size)
     names, first, second = _quantities(model, train, held_out, probe_key, cameras)
     draw = torch.Generator().manual_seed(protocol.seed)
     return (
         names,
-        cut_clips(
-            model, train, first, horizon=horizon, most=protocol.train_clips, generator=draw
-        ),
+        cut_clips(model, train, first, horizon=horizon, most=protocol.train_clips, generator=draw),
         cut_clips(model, held_out, second, horizon=horizon, most=protocol.clips, generator=draw),
     )
 

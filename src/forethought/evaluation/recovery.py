@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from forethought.actor import Gradient
 from forethought.cost.terms import Cost, Sight, term
-from forethought.evaluation.baselines import fit_ridge
+from forethought.evaluation.baselines import Ridge, fit_ridge
 from forethought.evaluation.clips import Clips
 from forethought.model import Model
 from forethought.types import ActionSpace, Imagination, PlanningProblem, WarmStart
@@ -41,37 +41,47 @@ class Recovery:
 
 
 class InverseModel(nn.Module):
-    """Actions between two latents: a small ensemble of MLPs, and the spread that is left.
+    """Actions between two moments: ridge regression, and what a small ensemble adds to it.
+
+    The addition is scaled by how much of it held on episodes that it was not fitted on, so that
+    where it learned nothing the ridge is left as it is.
 
     Args:
-        width: of a flattened latent.
+        linear: the regression.
+        num_inputs: what the sensors gave at both moments.
         num_actions: entries of the action sequence.
     """
 
-    residual: Tensor
-
-    def __init__(self, width: int, num_actions: int) -> None:
+    def __init__(self, linear: Ridge, num_inputs: int, num_actions: int) -> None:
         super().__init__()
-        self.members = nn.ModuleList(
-            nn.Sequential(
-                nn.Linear(2 * width, 128),
-                nn.GELU(),
-                nn.Dropout(0.1),
-                nn.Linear(128, 128),
-                nn.GELU(),
-                nn.Dropout(0.1),
-                nn.Linear(128, num_actions),
-            )
-            for _ in range(2)
-        )
-        self.register_buffer("residual", torch.ones(num_actions))
-        self.register_buffer("mean", torch.zeros(2 * width))
-        self.register_buffer("scale", torch.ones(2 * width))
+        self.linear = linear
+        self.members = nn.ModuleList(_member(num_inputs, num_actions) for _ in range(2))
+        self.share = 1.0
+        self.residual = torch.ones(num_actions)
 
-    def forward(self, pairs: Float[Tensor, "n w"]) -> Float[Tensor, "n a"]:
-        """The likely actions."""
-        standard = (pairs - self.mean) / self.scale
+    def correction(self, ends: Float[Tensor, "n i"]) -> Float[Tensor, "n a"]:
+        """What the ensemble adds, unscaled."""
+        standard = (ends - self.linear.mean) / self.linear.scale
         return torch.stack([member(standard) for member in self.members]).mean(0)
+
+    def forward(self, ends: Float[Tensor, "n i"]) -> Float[Tensor, "n a"]:
+        """The likely actions."""
+        return self.linear(ends) + self.share * self.correction(ends)
+
+
+def _member(num_inputs: int, num_actions: int) -> nn.Sequential:
+    last = nn.Linear(128, num_actions)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(
+        nn.Linear(num_inputs, 128),
+        nn.GELU(),
+        nn.Dropout(0.2),
+        nn.Linear(128, 128),
+        nn.GELU(),
+        nn.Dropout(0.2),
+        last,
+    )
 
 
 def recover(
@@ -88,8 +98,10 @@ def recover(
     """
     inverse = _fit_inverse(train, horizon, generator)
     with torch.no_grad():
-        proposal = inverse(_pairs(held_out, horizon)).view(len(held_out.latents), horizon, -1)
-    plan = _plan(model, held_out, proposal, inverse, horizon, generator, _scale(model, train, horizon))
+        proposal = inverse(_ends(held_out, horizon)).view(len(held_out.latents), horizon, -1)
+    plan = _plan(
+        model, held_out, proposal, inverse, horizon, generator, _scale(model, train, horizon)
+    )
     truth = held_out.future()[:, 0]
     linear = fit_ridge(_ends(train, horizon), train.future()[:, 0], train.episode)
     guess = train.future()[:, 0].mean(0)
@@ -106,11 +118,6 @@ def _error(guess: Tensor, truth: Tensor) -> float:
     return float((guess - truth).square().mean())
 
 
-def _pairs(clips: Clips, horizon: int) -> Float[Tensor, "n w"]:
-    flat = clips.latents.flatten(2)
-    return torch.cat([flat[:, 1], flat[:, 1 + horizon] - flat[:, 1]], -1)
-
-
 def _ends(clips: Clips, horizon: int) -> Float[Tensor, "n i"]:
     return torch.cat([clips.features[:, 1], clips.features[:, 1 + horizon]], -1)
 
@@ -118,26 +125,41 @@ def _ends(clips: Clips, horizon: int) -> Float[Tensor, "n i"]:
 def _fit_inverse(
     clips: Clips, horizon: int, generator: torch.Generator, num_steps: int = 600
 ) -> InverseModel:
-    pairs = _pairs(clips, horizon)
-    targets = clips.future()[:, :horizon].flatten(1)
+    ends, targets = _ends(clips, horizon), clips.future()[:, :horizon].flatten(1)
+    episodes = clips.episode.unique()
+    kept = torch.isin(clips.episode, episodes[:: max(2, min(5, len(episodes)))])
+    linear = fit_ridge(ends[~kept], targets[~kept], clips.episode[~kept])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
-        model = InverseModel(pairs.shape[1] // 2, targets.shape[1])
-        model.mean.copy_(pairs.mean(0))
-        model.scale.copy_(pairs.std(0).clamp_min(1e-6))
-        optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.3)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, num_steps)
-        for _ in range(num_steps):
-            rows = torch.randint(len(pairs), (128,), generator=generator)
-            standard = (pairs[rows] - model.mean) / model.scale
-            loss = sum((m(standard) - targets[rows]).square().mean() for m in model.members)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            schedule.step()
+        model = InverseModel(linear, ends.shape[1], targets.shape[1])
+        _fit_correction(model, ends[~kept], targets[~kept], generator, num_steps)
     model.eval().requires_grad_(False)
-    model.residual.copy_((model(pairs) - targets).square().mean(0).clamp_min(1e-4))
+    left = targets[kept] - linear(ends[kept])
+    added = model.correction(ends[kept])
+    share = (added * left).sum() / added.square().sum().clamp_min(1e-9)
+    model.share = float(share.clamp(0, 1))
+    model.residual = (left - model.share * added).square().mean(0).clamp_min(1e-4)
     return model
+
+
+def _fit_correction(
+    model: InverseModel,
+    ends: Float[Tensor, "n i"],
+    targets: Float[Tensor, "n a"],
+    generator: torch.Generator,
+    num_steps: int,
+) -> None:
+    left = targets - model.linear(ends)
+    optimiser = torch.optim.AdamW(model.members.parameters(), lr=1e-3, weight_decay=0.5)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, num_steps)
+    for _ in range(num_steps):
+        rows = torch.randint(len(ends), (128,), generator=generator)
+        standard = (ends[rows] - model.linear.mean) / model.linear.scale
+        errors = [(member(standard) - left[rows]).square().mean() for member in model.members]
+        optimiser.zero_grad(set_to_none=True)
+        torch.stack(errors).sum().backward()
+        optimiser.step()
+        schedule.step()
 
 
 @torch.no_grad()

@@ -120,7 +120,9 @@ class CriticStage(Stage):
         with torch.no_grad():
             onward = self.target(following, goal)
             onward = torch.where(goal_row == row + self.episodes.block, 0.0, onward)
-            target = (1 + self.config.discount * onward).minimum(observed).clamp_max(self.config.longest)
+            target = (
+                (1 + self.config.discount * onward).minimum(observed).clamp_max(self.config.longest)
+            )
         distance = self.critic(state, goal)
         error = target - distance
         weight = torch.where(error < 0, self.config.expectile, 1 - self.config.expectile)

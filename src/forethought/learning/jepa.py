@@ -127,9 +127,7 @@ class JEPAStage(Stage):
 
     def _foresee(
         self, clips: Windows
-    ) -> tuple[
-        Float[Tensor, "b t k d"], Float[Tensor, "b t k d"], Float[Tensor, "b t_minus_1 a"]
-    ]:
+    ) -> tuple[Float[Tensor, "b t k d"], Float[Tensor, "b t k d"], Float[Tensor, "b t_minus_1 a"]]:
         device = self.world_model.low.device
         observation = {key: value.to(device) for key, value in clips.observation.items()}
         actions = self.world_model.normalise(clips.actions.to(device))

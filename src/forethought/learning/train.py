@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -156,9 +156,7 @@ class _Run:
         train_ids, held_out_ids = data.split(held_out=config.held_out, seed=config.seed)
         keys = _keys(config)
         self.train = data.load(train_ids, keys=keys, image_size=config.image_size, cache=out)
-        self.held_out = data.load(
-            held_out_ids, keys=keys, image_size=config.image_size, cache=out
-        )
+        self.held_out = data.load(held_out_ids, keys=keys, image_size=config.image_size, cache=out)
         self.held_out_ids = [int(i) for i in held_out_ids]
         self.signature = signature
         with torch.random.fork_rng(devices=[]):
@@ -232,12 +230,10 @@ class _Run:
         fit_probes(
             model, config, self.latents, quantities, step_generator(self.config.seed, "probes", 0)
         )
-        return probe_report(
-            model, self.held_out_latents, self.held_out.observation[config.key]
-        )
+        return probe_report(model, self.held_out_latents, self.held_out.observation[config.key])
 
     def finish(
-        self, seconds: dict[str, float], report: CollapseReport, probes: ProbeReport | None
+        self, seconds: Mapping[str, float], report: CollapseReport, probes: ProbeReport | None
     ) -> None:
         """Leaves the model and the summary; the configuration last, as the mark of a whole run."""
         summary = {

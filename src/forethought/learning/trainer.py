@@ -72,8 +72,8 @@ class Stage(ABC):
     def loss(self, generator: torch.Generator) -> tuple[Float[Tensor, ""], Mapping[str, Tensor]]:
         """The loss of one step, and its parts by name."""
 
-    def after_step(self) -> None:
-        """Called after each update, e.g. to move a target network."""
+    def after_step(self) -> None:  # noqa: B027
+        """Called after each update, e.g. to move a target network; nothing by default."""
 
     def monitor(self) -> Mapping[str, float]:
         """Measures on held-out data, taken now and then."""

@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from forethought.config import register
 from forethought.types import ArraySpec, ForethoughtError
 
-
 CHANGE_GAIN = 3.0
 """Changes between stacked frames are this much enlarged: they are small next to the picture."""
 
@@ -228,12 +227,13 @@ class AnchoredMLPConfig(EncoderConfig):
     Attributes:
         learned: width of the learned part; the token is this much wider than the vector.
         hidden: width of each hidden layer.
-        dropout: share of hidden units left out in training, for little data.
+        invariant: entries of the vector (positions on a plane, say) whose value does not matter
+            for what happens, only their changes; the learned part never sees the value.
     """
 
     learned: int = 32
     hidden: tuple[int, ...] = (128, 128)
-    dropout: float = 0.0
+    invariant: tuple[int, ...] = ()
 
     def build(self, spec: ArraySpec, frame_stack: int) -> nn.Module:
         """See :class:`EncoderConfig`."""
@@ -252,26 +252,27 @@ class AnchoredMLPConfig(EncoderConfig):
 class AnchoredMLP(nn.Module):
     """``[x, linear(history) + mlp(history)]`` as one token; x comes first."""
 
+    kept: Tensor
+
     def __init__(self, config: AnchoredMLPConfig, width: int, frame_stack: int) -> None:
         super().__init__()
+        kept = torch.ones(frame_stack, width)
+        kept[-1, list(config.invariant)] = 0
+        self.register_buffer("kept", kept, persistent=False)
         self.linear = nn.Linear(width * frame_stack, config.learned)
-        self.mlp = mlp(width * frame_stack, config.hidden, config.learned, config.dropout)
+        self.mlp = mlp(width * frame_stack, config.hidden, config.learned)
 
     def forward(self, values: Float[Tensor, "n f w"]) -> Float[Tensor, "n 1 d"]:
         """One token per observation."""
-        flat = values.flatten(1)
+        flat = (values * self.kept).flatten(1)
         learned = self.linear(flat) + self.mlp(flat)
         return torch.cat([values[:, -1], learned], dim=-1).unsqueeze(1)
 
 
-def mlp(
-    num_inputs: int, hidden: tuple[int, ...], num_outputs: int, dropout: float = 0.0
-) -> nn.Sequential:
-    """Linear layers with GELU, and dropout where asked for, between them."""
+def mlp(num_inputs: int, hidden: tuple[int, ...], num_outputs: int) -> nn.Sequential:
+    """Linear layers with GELU between them."""
     sizes = (num_inputs, *hidden)
     layers: list[nn.Module] = []
     for size_in, size_out in pairwise(sizes):
         layers += [nn.Linear(size_in, size_out), nn.GELU()]
-        if dropout:
-            layers.append(nn.Dropout(dropout))
     return nn.Sequential(*layers, nn.Linear(sizes[-1], num_outputs))

@@ -100,7 +100,9 @@ class Perception(nn.Module):
     def _encode(self, key: str, values: Tensor) -> Float[Tensor, "n k d"]:
         name = _module_name(key)
         if name in self.normalisers:
-            values = self.normalisers[name].history(values)
+            normaliser = self.normalisers[name]
+            assert isinstance(normaliser, Normaliser)
+            values = normaliser.history(values)
         return self.encoders[name](values)
 
     def _fuse(self, tokens: list[Float[Tensor, "n k d"]]) -> Float[Tensor, "n k d"]:
@@ -112,4 +114,3 @@ class Perception(nn.Module):
 def _module_name(key: str) -> str:
     # PyTorch does not allow dots in the names of modules.
     return key.replace(".", "_")
-

@@ -120,9 +120,7 @@ def train(
         ForethoughtError: an unknown recipe, data that do not fit it, or a folder in use.
     """
     config = configure(recipe, data.signature, seed=seed, steps=steps)
-    return train_config(
-        data, config, out, resume=resume, tensorboard=tensorboard, visible=visible
-    )
+    return train_config(data, config, out, resume=resume, tensorboard=tensorboard, visible=visible)
 
 
 __all__ = [

@@ -32,9 +32,7 @@ def pendulum() -> Recipe:
         description="Gymnasium's pendulum from pixels: swing up and hold; about two minutes",
         training=_training,
         acting=Acting(planner=CEM(horizon=6, num_samples=64, num_iterations=3, num_elites=8)),
-        recording=Recording(
-            world="pendulum", num_episodes=1500, episode_length=60, num_worlds=50
-        ),
+        recording=Recording(world="pendulum", num_episodes=1500, episode_length=60, num_worlds=50),
         planning=PlanningProtocol(episodes=100, budget=200, hold=20),
     )
 

@@ -124,15 +124,22 @@ def _state(
             f"recipe {recipe!r} learns from {STATE!r}, which the data lack; they have "
             f"{sorted(signature.observation)}. Choose 'driving' or 'robot_camera' for images."
         )
-    width = signature.observation[STATE].shape[0]
+    spec = signature.observation[STATE]
+    width = spec.shape[0]
+    # What a vehicle or arm does depends on where it is only through walls that no state shows.
+    places = tuple(i for i, name in enumerate(spec.names) if name.startswith("position"))
     return TrainConfig(
         recipe=recipe,
         world_model=WorldModelConfig(
             perception=PerceptionConfig(
-                encoders={STATE: AnchoredMLPConfig(learned=learned, hidden=(hidden, hidden))},
+                encoders={
+                    STATE: AnchoredMLPConfig(
+                        learned=learned, hidden=(hidden, hidden), invariant=places
+                    )
+                },
                 frame_stack=history,
             ),
-            predictor=ResidualMLPConfig(hidden=(hidden, hidden)),
+            predictor=ResidualMLPConfig(hidden=(hidden, hidden), invariant=places),
             action_block=block,
         ),
         objective=JEPAConfig(

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from itertools import pairwise
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -32,10 +33,13 @@ class ResidualMLPConfig(PredictorConfig):
     Attributes:
         hidden: width of each hidden layer.
         dropout: share of hidden units left out in training, for little data.
+        invariant: entries of the flattened latent that change but do not matter for the change,
+            such as an anchored position.
     """
 
     hidden: tuple[int, ...] = (128, 128)
     dropout: float = 0.0
+    invariant: tuple[int, ...] = ()
 
     def build(self, tokens: int, width: int, action_width: int) -> nn.Module:
         """See :class:`PredictorConfig`."""
@@ -48,9 +52,14 @@ class ResidualMLP(nn.Module):
     The linear path lets the model contain every linear system, which the MLP then corrects.
     """
 
+    kept: Tensor
+
     def __init__(self, config: ResidualMLPConfig, width: int, action_width: int) -> None:
         super().__init__()
         sizes = (width, *config.hidden)
+        kept = torch.ones(width)
+        kept[list(config.invariant)] = 0
+        self.register_buffer("kept", kept, persistent=False)
         self.latent_in = nn.Linear(width, sizes[1])
         self.action_in = nn.Linear(action_width, sizes[1], bias=False)
         layers: list[nn.Module] = [nn.GELU(), nn.Dropout(config.dropout)]
@@ -69,7 +78,7 @@ class ResidualMLP(nn.Module):
         self, latents: Float[Tensor, "n k d"], actions: Float[Tensor, "n a"]
     ) -> Float[Tensor, "n k d"]:
         """The next latents."""
-        flat = latents.flatten(1)
+        flat = latents.flatten(1) * self.kept
         change = self.layers(self.latent_in(flat) + self.action_in(actions))
         change = change + self.linear_latent(flat) + self.linear_action(actions)
         return latents + change.view_as(latents)
@@ -103,7 +112,7 @@ class GridPredictorConfig(PredictorConfig):
 
 
 class GridPredictor(nn.Module):
-    """Convolutions whose channels are scaled and shifted by the action (FiLM, Perez et al. 2018)."""
+    """Convolutions whose channels the action scales and shifts (FiLM, Perez et al., 2018)."""
 
     def __init__(
         self, config: GridPredictorConfig, side: int, width: int, action_width: int

@@ -60,9 +60,7 @@ class WorldModel(nn.Module):
             {key: normalisers[key] for key in config.perception.encoders if key in normalisers},
         )
         self.action_width = signature.action.width * config.action_block
-        self.predictor = config.predictor.build(
-            self.num_tokens, self.width, self.action_width
-        )
+        self.predictor = config.predictor.build(self.num_tokens, self.width, self.action_width)
         low = signature.action.low or (0.0,) * signature.action.width
         high = signature.action.high or (1.0,) * signature.action.width
         self.register_buffer("low", torch.tensor(low * config.action_block))
@@ -100,7 +98,7 @@ class WorldModel(nn.Module):
     def rollout(
         self, latents: Float[Tensor, "n k d"], actions: Float[Tensor, "n h a"]
     ) -> Float[Tensor, "n h_plus_1 k d"]:
-        """Latents that follow from ``latents`` under standardised ``actions``; the first included."""
+        """Latents that follow under standardised actions; the first is where they start."""
         states = [latents]
         for action in actions.unbind(1):
             states.append(self.predictor(states[-1], action))

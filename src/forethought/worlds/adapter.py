@@ -7,7 +7,6 @@ same data serve models with and without a history.
 from __future__ import annotations
 
 import os
-from abc import ABC
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +30,7 @@ from forethought.types import (
 CAMERA = IMAGES + "render"
 
 
-class GoalTask(ABC):
+class GoalTask:
     """What turns an environment into tasks; override what it can say.
 
     The defaults suit any environment: the goal is what a random walk from the start came to, and
@@ -351,8 +350,8 @@ def _actions(env: gymnasium.Env, name: str) -> ActionSpec:
     space = env.action_space
     if isinstance(space, spaces.Discrete) and space.start == 0:
         return ActionSpec(dim=1, num_choices=int(space.n))
-    bounded = isinstance(space, spaces.Box) and len(space.shape) == 1 and space.is_bounded()
-    if not bounded:
+    vector = isinstance(space, spaces.Box) and len(space.shape) == 1
+    if not isinstance(space, spaces.Box) or not vector or not space.is_bounded():
         raise ForethoughtError(
             f"{name}: actions are {space}; a bounded vector or Discrete(n) is needed. Wrap the "
             "environment, e.g. with gymnasium.wrappers.RescaleAction or FlattenAction."

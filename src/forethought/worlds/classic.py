@@ -40,7 +40,9 @@ class SwingUp(GoalTask):
 
     def truth(self, env: gymnasium.Env, observation: np.ndarray) -> Mapping[str, float]:
         """Angle as cosine and sine (0 is up), and velocity in radians per second."""
-        return dict(zip(("angle.cos", "angle.sin", "velocity"), map(float, observation), strict=True))
+        return dict(
+            zip(("angle.cos", "angle.sin", "velocity"), map(float, observation), strict=True)
+        )
 
     def group(self, generator: np.random.Generator) -> str:
         """Half and half."""
@@ -92,7 +94,7 @@ class Balance(GoalTask):
     def oracle(self, env: gymnasium.Env, observation: np.ndarray) -> np.ndarray:
         """State feedback, its sign taken."""
         x, velocity, angle, turning = observation
-        return np.int64(0.1 * x + 0.25 * velocity + 3.0 * angle + 0.7 * turning > 0)
+        return np.asarray(0.1 * x + 0.25 * velocity + 3.0 * angle + 0.7 * turning > 0, np.int64)
 
 
 def pendulum(num_worlds: int = 1, **settings: Any) -> GymnasiumWorld:
@@ -141,7 +143,7 @@ def _put_cart(env: gymnasium.Env, state: np.ndarray) -> np.ndarray:
     env.reset()
     inner = env.unwrapped
     assert isinstance(inner, CartPoleEnv)
-    inner.state = tuple(float(value) for value in state)
+    inner.state = np.array(state, dtype=np.float64)
     return state.astype(np.float32)
 
 

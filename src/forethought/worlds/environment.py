@@ -13,7 +13,7 @@ from forethought.worlds.two_rooms import CAMERA, FIXED, RANDOM, SIZE, TwoRooms, 
 GOAL = "goal.images.top"
 
 
-class TwoRoomsEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
+class TwoRoomsEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
     """One copy of :class:`TwoRooms`; the goal's image is part of the observation.
 
     The reward is -1 at each step until the goal is reached, which ends the episode. Forethought's
@@ -26,9 +26,7 @@ class TwoRoomsEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 10}
 
-    def __init__(
-        self, config: TwoRoomsConfig = FIXED, render_mode: str | None = None
-    ) -> None:
+    def __init__(self, config: TwoRoomsConfig = FIXED, render_mode: str | None = None) -> None:
         self.render_mode = render_mode
         self._world = TwoRooms(1, config=config)
         picture = spaces.Box(0, 255, (SIZE, SIZE, 3), np.uint8)

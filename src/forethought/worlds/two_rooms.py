@@ -134,9 +134,7 @@ class Layout:
         return np.stack([x, np.clip(straight, self.door - reach, self.door + reach)], axis=1)
 
 
-def draw(
-    layout: Layout, position: Float[np.ndarray, "b 2"]
-) -> UInt8[np.ndarray, "b 64 64 3"]:
+def draw(layout: Layout, position: Float[np.ndarray, "b 2"]) -> UInt8[np.ndarray, "b 64 64 3"]:
     """Images of dots at positions: an antialiased Gaussian dot over the floor and the wall."""
     c = layout.config
     pixels = np.arange(SIZE, dtype=np.float32) + 0.5
@@ -264,8 +262,8 @@ class TwoRooms:
     def explore(self, seed: int) -> Callable[[Observation], np.ndarray]:
         """Persistent, noisy random walks, each copy by its own generator.
 
-        A share ``door_share`` of new headings aims through the door, and of episodes begins near it;
-        it comes from the world, not from a goal.
+        A share ``door_share`` of new headings aims through the door, and as many episodes begin
+        near it; it comes from the world, not from a goal.
         """
         walkers = _Walkers(self, seed)
         return walkers.act
@@ -299,10 +297,7 @@ class TwoRooms:
         )
 
 
-
-def _task(
-    config: TwoRoomsConfig, seed: int
-) -> tuple[float, float, np.ndarray, np.ndarray]:
+def _task(config: TwoRoomsConfig, seed: int) -> tuple[float, float, np.ndarray, np.ndarray]:
     """Wall, door, start and goal of a seed; odd seeds lie across rooms."""
     generator = np.random.default_rng(seed)
     wall, door = generator.uniform(*config.wall_range), generator.uniform(*config.door_range)
@@ -314,7 +309,10 @@ def _task(
     while True:
         start, goal = (
             np.array(
-                [generator.uniform(*rooms[room]), generator.uniform(config.margin, SIZE - config.margin)]
+                [
+                    generator.uniform(*rooms[room]),
+                    generator.uniform(config.margin, SIZE - config.margin),
+                ]
             )
             for room in (first, second)
         )

@@ -33,7 +33,7 @@ def detect(source: Path, settings: ImportSettings) -> Importer:
     archive = source.is_file() and source.name.endswith((".tar", ".tar.gz", ".tgz"))
     if archive or (source / "manifest.json").exists() or list(source.glob("*/manifest.json")):
         return read_donkeycar
-    if source.is_dir() and any(source.rglob("*.csv")) or any(source.rglob("*.parquet")):
+    if (source.is_dir() and any(source.rglob("*.csv"))) or any(source.rglob("*.parquet")):
         return read_table
     raise ForethoughtError(
         f"{source}: not recognised. A LeRobot dataset has meta/info.json, a Donkeycar tub "

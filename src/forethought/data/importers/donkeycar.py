@@ -1,4 +1,4 @@
-"""Donkeycar tubs, version 2: a folder (or a tar archive of one) with a manifest, catalogs, images."""
+"""Donkeycar tubs, version 2: a folder, or a tar archive of one."""
 
 from __future__ import annotations
 

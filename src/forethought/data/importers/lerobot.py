@@ -16,6 +16,7 @@ from typing import Any
 import av
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from PIL import Image
 
@@ -85,7 +86,9 @@ def _info(root: Path) -> dict[str, Any]:
     try:
         info = json.loads(path.read_text())
     except (OSError, json.JSONDecodeError) as error:
-        raise ForethoughtError(f"{path}: cannot be read ({error}); not a LeRobot dataset.") from error
+        raise ForethoughtError(
+            f"{path}: cannot be read ({error}); not a LeRobot dataset."
+        ) from error
     version = info.get("codebase_version")
     if version not in VERSIONS:
         raise ForethoughtError(
@@ -195,9 +198,11 @@ def _columns(place: _Place, info: Mapping[str, Any]) -> dict[str, np.ndarray]:
     try:
         table = pq.read_table(place.table)
     except (OSError, pa.ArrowException) as error:
-        raise ForethoughtError(f"{place.table}: cannot be read ({error}); copy it again.") from error
+        raise ForethoughtError(
+            f"{place.table}: cannot be read ({error}); copy it again."
+        ) from error
     if info["codebase_version"] == "v3.0":
-        mask = pa.compute.equal(table.column("episode_index"), place.index)
+        mask = pc.equal(table.column("episode_index"), place.index)
         table = table.filter(mask)
     if len(table) != place.length:
         raise ForethoughtError(
@@ -284,7 +289,7 @@ def _pictures(
 def _video(
     path: Path, begin_s: float, length: int, fps: float, size: tuple[int, int]
 ) -> Iterator[np.ndarray]:
-    """The ``length`` frames of a video from ``begin_s`` on, one each 1/fps s, by their timestamps."""
+    """``length`` frames of a video from ``begin_s`` on, one each 1/fps s by their timestamps."""
     produced = 0
     try:
         with av.open(str(path)) as container:
@@ -311,7 +316,7 @@ def _video(
 def _embedded(place: _Place, camera: str, size: tuple[int, int]) -> Iterator[np.ndarray]:
     """Images that are kept in the Parquet file itself."""
     table = pq.read_table(place.table, columns=[camera, "episode_index"])
-    table = table.filter(pa.compute.equal(table.column("episode_index"), place.index))
+    table = table.filter(pc.equal(table.column("episode_index"), place.index))
     for cell in table.column(camera).to_pylist():
         with Image.open(io.BytesIO(cell["bytes"])) as image:
             yield _at_size(np.asarray(image.convert("RGB")), size)
@@ -320,7 +325,7 @@ def _embedded(place: _Place, camera: str, size: tuple[int, int]) -> Iterator[np.
 def _at_size(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if image.shape[:2] == size:
         return image
-    return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BOX))
+    return np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BOX))
 
 
 # ------------------------------------------------------------------------------- frames file

@@ -59,7 +59,9 @@ def _curve(
     for name, colour in zip(names, (BLUE, ORANGE, GREEN), strict=False):
         points = [(row["step"], row[name]) for row in rows if name in row]
         if points:
-            axis.plot(*zip(*points, strict=True), color=colour, lw=1.4, label=name.replace("_", " "))
+            axis.plot(
+                *zip(*points, strict=True), color=colour, lw=1.4, label=name.replace("_", " ")
+            )
     axis.set_title(title, loc="left", fontsize=9)
     axis.set_xlabel("step")
     if log:
@@ -97,7 +99,7 @@ def imagined_paths(
     true: Float[np.ndarray, "n t 2"],
     imagined: Float[np.ndarray, "n t 2"],
 ) -> Figure:
-    """Recorded paths of held-out clips (blue) and the same clips imagined from their first frame."""
+    """Recorded paths of held-out clips, and the same imagined from their first frame."""
     figure, axis = plt.subplots(figsize=(4.6, 4.6), layout="constrained")
     height, width = background.shape[:2]
     axis.imshow(background, extent=(0, width, height, 0), alpha=0.55)
@@ -149,7 +151,13 @@ def success_bars(
         errors = np.nan_to_num([heights - low, high - heights])
         axis.bar(places, heights, width=0.25, color=colour, label=name)
         axis.errorbar(
-            places, heights, yerr=np.maximum(errors, 0), fmt="none", ecolor="#1c2430", lw=1, capsize=2
+            places,
+            heights,
+            yerr=np.maximum(errors, 0),
+            fmt="none",
+            ecolor="#1c2430",
+            lw=1,
+            capsize=2,
         )
     axis.set_xticks(np.arange(len(groups)), groups)
     axis.set_ylim(0, 108)
@@ -194,7 +202,11 @@ def recorded_against_predicted(
     """Quantities of some held-out clips, as they went and as foreseen from the first moment."""
     count, shown = len(recorded), min(4, len(names))
     figure, axes = plt.subplots(
-        shown, count, figsize=(2.9 * count, 1.5 * shown), layout="constrained", squeeze=False,
+        shown,
+        count,
+        figsize=(2.9 * count, 1.5 * shown),
+        layout="constrained",
+        squeeze=False,
         sharex=True,
     )
     for row in range(shown):

@@ -89,7 +89,7 @@ def write_page(
     path: Path, *, title: str, lead: str, sections: Sequence[Section], cards: Sequence[Card] = ()
 ) -> Path:
     """Writes the page; returns its path."""
-    template = resources.files(__package__).joinpath("page.html.j2").read_text()
+    template = resources.files("forethought.evaluation.report").joinpath("page.html.j2").read_text()
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     text = environment.from_string(template).render(
         title=title,

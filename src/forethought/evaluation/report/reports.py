@@ -189,9 +189,7 @@ def _paths_section(
 
 def _held_out(model: Model, data: Dataset, key: str) -> EpisodeArrays:
     keys = list(dict.fromkeys([*model.world_model.perception.keys, key]))
-    cameras = [k for k in keys if k in model.signature.cameras]
-    size = model.signature.observation[cameras[0]].shape[:2] if cameras else None
-    return data.load(model.notes["held_out_episodes"], keys=keys, image_size=size)
+    return data.load(model.notes["held_out_episodes"], keys=keys, image_size=model.image_size)
 
 
 @torch.no_grad()
@@ -207,9 +205,7 @@ def _clips(
     )
     clips = WindowSampler(arrays, window).sample(count, torch.Generator().manual_seed(1))
     latents = model.world_model.encode(dict(clips.observation))
-    imagined = model.world_model.rollout(
-        latents[:, 0], model.world_model.normalise(clips.actions)
-    )
+    imagined = model.world_model.rollout(latents[:, 0], model.world_model.normalise(clips.actions))
     return clips, latents, imagined
 
 
@@ -444,8 +440,9 @@ def predict_report(run: Path, results: PredictionResults) -> Path:
     sections = [
         Section(
             title="Open-loop prediction",
-            text="Told the actions, the model foresees how the quantities change; 1 is the error of "
-            '"nothing changes". A model that uses its actions gets worse when they are shuffled.',
+            text="Told the actions, the model foresees how the quantities change; 1 is the "
+            'error of "nothing changes". A model that uses its actions gets worse when they '
+            "are shuffled.",
             tables=[Table(header=tables[0][1], rows=tables[0][2])],
             gallery=[
                 embed_drawing(
