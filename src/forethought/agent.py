@@ -89,6 +89,7 @@ class Agent:
             self._score = self.cost.bind(
                 Sight(
                     encode=self._encode_still,
+                    rollout=self._rollout,
                     distance=model.distance,
                     space=self._space,
                     signature=model.signature,
@@ -172,6 +173,13 @@ class Agent:
             for key, value in frames.items()
         }
         return self.model.world_model.encode(still)
+
+    @torch.no_grad()
+    def _rollout(
+        self, latents: Float[Tensor, "n k d"], actions: Float[Tensor, "n h a"]
+    ) -> Float[Tensor, "n h_plus_1 k d"]:
+        world_model = self.model.world_model
+        return world_model.rollout(latents, world_model.normalise(actions))
 
     def _surprise(
         self, execution: _Execution | None, latents: Float[Tensor, "b k d"]

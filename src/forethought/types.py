@@ -280,11 +280,13 @@ class ActionSpace:
         low: ``(a,)`` smallest value per entry of a model action.
         high: ``(a,)`` largest value per entry.
         num_choices: for discrete actions the width of each one-hot group; 0 for continuous ones.
+        block: world actions in one model action.
     """
 
     low: Float[Tensor, " a"]
     high: Float[Tensor, " a"]
     num_choices: int = 0
+    block: int = 1
 
     @property
     def dim(self) -> int:
@@ -301,6 +303,14 @@ class ActionSpace:
         groups = actions.unflatten(-1, (-1, self.num_choices))
         chosen = torch.nn.functional.one_hot(groups.argmax(-1), self.num_choices).to(actions.dtype)
         return (chosen + groups - groups.detach()).flatten(-2)
+
+
+def unit_pushes(
+    shape: tuple[int, ...], dim: int, generator: torch.Generator
+) -> Float[Tensor, "*shape dim"]:
+    """World actions of full strength in random directions, in units of the box."""
+    drawn = torch.randn(*shape, dim, generator=generator, device=generator.device)
+    return torch.nn.functional.normalize(drawn, dim=-1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -334,6 +344,7 @@ class WarmStart:
 # ------------------------------------------------------------------------- contracts
 
 
+@runtime_checkable
 class Encoder(Protocol):
     """Perception of one observation key: ``(n, f, ...)`` to tokens ``(n, k, d)``."""
 
@@ -342,6 +353,7 @@ class Encoder(Protocol):
         ...
 
 
+@runtime_checkable
 class Predictor(Protocol):
     """The world's next latent: latents ``(n, k, d)`` and normalised actions ``(n, a)``."""
 
@@ -352,6 +364,7 @@ class Predictor(Protocol):
         ...
 
 
+@runtime_checkable
 class Regulariser(Protocol):
     """Keeps latents from collapsing: a scalar loss on encoded clips.
 
@@ -371,6 +384,7 @@ class Regulariser(Protocol):
         ...
 
 
+@runtime_checkable
 class Distance(Protocol):
     """How far apart two latents are, e.g. in steps: ``(..., k, d)`` twice to ``(...)``."""
 
@@ -379,6 +393,7 @@ class Distance(Protocol):
         ...
 
 
+@runtime_checkable
 class Planner(Protocol):
     """Searches actions of low energy.
 

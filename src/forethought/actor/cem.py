@@ -5,9 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
-from forethought.actor.search import Best, Box, Clock, Gaussian, evaluate, gather
-from forethought.types import Plan, PlanningProblem, WarmStart
+from forethought.actor.search import (
+    Best,
+    Box,
+    Clock,
+    Gaussian,
+    evaluate,
+    gather,
+)
+from forethought.types import Plan, PlanningProblem, WarmStart, unit_pushes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +33,10 @@ class CEM:
         num_elites: candidates that the Gaussian is refitted to.
         initial_std: of the first Gaussian, relative to half the range of each action.
         smallest_std: below which it does not fall.
+        shared_noise: share of the noise's variance that is the same for all world steps of a model
+            action: longer pushes go further.
+        held_share: share of the first round's candidates that hold one push of full strength, in a
+            random direction, over the whole horizon.
     """
 
     horizon: int = 8
@@ -32,6 +45,8 @@ class CEM:
     num_elites: int = 16
     initial_std: float = 0.7
     smallest_std: float = 0.05
+    shared_noise: float = 0.0
+    held_share: float = 0.0
 
     @torch.no_grad()
     def plan(
@@ -49,16 +64,45 @@ class CEM:
         for iteration in range(self.num_iterations):
             if not clock.time_for_another(iteration):
                 return best.plan(clock, in_time=False)
-            units = sample(belief, self.num_samples, generator)
+            units = sample(
+                belief, self.num_samples, generator, problem.space.block, self.shared_noise
+            )
+            if iteration == 0:
+                units = self._with_pushes(units, problem.space.block, generator)
             imagination, scores = evaluate(problem, box.actions(units))
             elites = gather(units, best.offer(imagination, scores, self.num_elites))
-            belief = Gaussian(mean=elites.mean(1), std=elites.std(1).clamp_min(self.smallest_std))
+            belief = Gaussian(
+                mean=elites.mean(1), std=elites.std(1, correction=0).clamp_min(self.smallest_std)
+            )
         return best.plan(clock, in_time=True)
 
+    def _with_pushes(
+        self, units: Float[Tensor, "b n h a"], block: int, generator: torch.Generator
+    ) -> Float[Tensor, "b n h a"]:
+        """The last candidates replaced by pushes that are held."""
+        count = round(self.held_share * units.shape[1])
+        if not count:
+            return units
+        b, _, h, a = units.shape
+        pushes = unit_pushes((b, count), a // block, generator).to(units)
+        held = pushes[:, :, None].repeat(1, 1, h, block)
+        return torch.cat([units[:, :-count], held], dim=1)
 
-def sample(belief: Gaussian, num_samples: int, generator: torch.Generator) -> torch.Tensor:
-    """Candidates ``(b, n, h, a)`` in box units, cut off at its ends; the first is the mean."""
+
+def sample(
+    belief: Gaussian,
+    num_samples: int,
+    generator: torch.Generator,
+    block: int = 1,
+    shared_noise: float = 0.0,
+) -> Float[Tensor, "b n h a"]:
+    """Candidates in box units, cut off at its ends; the first is the mean."""
     b, h, a = belief.mean.shape
     noise = torch.randn(b, num_samples, h, a, generator=generator, device=generator.device)
+    if shared_noise:
+        one = torch.randn(
+            b, num_samples, h, a // block, generator=generator, device=generator.device
+        )
+        noise = shared_noise**0.5 * one.repeat(1, 1, 1, block) + (1 - shared_noise) ** 0.5 * noise
     noise[:, 0] = 0
     return (belief.mean[:, None] + belief.std[:, None] * noise.to(belief.mean)).clamp_(-1, 1)

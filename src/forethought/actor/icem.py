@@ -72,7 +72,7 @@ class ICEM:
         return best.plan(clock, in_time=True)
 
     def _refit(self, belief: Gaussian, elites: Float[Tensor, "b e h a"]) -> Gaussian:
-        std = elites.std(1).lerp(belief.std, self.momentum)
+        std = elites.std(1, correction=0).lerp(belief.std, self.momentum)
         return Gaussian(
             mean=elites.mean(1).lerp(belief.mean, self.momentum),
             std=std.clamp_min(self.smallest_std),

@@ -65,7 +65,7 @@ class MPPI:
 
     def _averaged(self, elites: Float[Tensor, "b e h a"], energy: Float[Tensor, "b e"]) -> Gaussian:
         above = torch.nan_to_num(energy - energy.amin(1, keepdim=True), nan=1e9, posinf=1e9)
-        spread = above.std(1, keepdim=True).clamp_min(1e-9)
+        spread = above.std(1, keepdim=True, correction=0).clamp_min(1e-9)
         weights = torch.softmax(-above / (self.temperature * spread), 1)[..., None, None]
         mean = (weights * elites).sum(1)
         variance = (weights * (elites - mean[:, None]) ** 2).sum(1)

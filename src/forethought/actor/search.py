@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from forethought.types import (
@@ -198,7 +198,9 @@ def _order(energy: Float[Tensor, "b n"], violation: Float[Tensor, "b n"]) -> Int
     return by_energy.gather(1, by_violation)
 
 
-def gather(values: Float[Tensor, "b n ..."], index: Int[Tensor, "b m"]) -> Float[Tensor, "b m ..."]:
+def gather(
+    values: Shaped[Tensor, "b n ..."], index: Int[Tensor, "b m"]
+) -> Shaped[Tensor, "b m ..."]:
     """Candidates by their index in each world."""
     worlds = torch.arange(len(index), device=index.device)[:, None]
     return values[worlds, index]

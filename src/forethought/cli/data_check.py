@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import tyro
+from rich.console import Console
 
 from forethought.cli.output import Answer, Common, table
 
@@ -27,10 +28,7 @@ def run(arguments: Arguments) -> Answer:
     rows = [(f.severity.value, f.key, f.message, f.remedy) for f in findings]
     broken = any(f.severity is Severity.ERROR for f in findings)
 
-    def show(console: object) -> None:
-        from rich.console import Console
-
-        assert isinstance(console, Console)
+    def show(console: Console) -> None:
         if rows:
             console.print(table("", ("severity", "key", "found", "remedy"), rows))
         else:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
+from rich.console import Console
 
 from forethought.cli.output import Answer, Common, table
 
@@ -30,10 +31,7 @@ def run(arguments: Arguments) -> Answer:
     if arguments.sheet:
         contact_sheet(dataset, arguments.sheet)
 
-    def show(console: object) -> None:
-        from rich.console import Console
-
-        assert isinstance(console, Console)
+    def show(console: Console) -> None:
         facts = [(key, str(value)) for key, value in found["facts"].items()]
         console.print(table(str(arguments.data), ("", ""), facts))
         console.print()

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from forethought.cli.output import Answer, Common
+from rich.console import Console
+
+from forethought.cli.output import Answer, Common, table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +28,7 @@ def run(arguments: Arguments) -> Answer:
     """Runs it."""
     import torch
 
+    from forethought.evaluation.report import outcome_rows
     from forethought.recipes.demo import run_demo
 
     if arguments.threads:
@@ -33,7 +36,15 @@ def run(arguments: Arguments) -> Answer:
     results = run_demo(
         arguments.world, arguments.out, seed=arguments.seed, visible=not arguments.json
     )
-    return Answer(
-        payload=results,
-        show=lambda console: console.print(f"\nreport  {results['report']}"),
-    )
+    header, rows = outcome_rows(results.planning)
+    figures, ms = results.figures, results.figures["decision_ms"]
+
+    def show(console: Console) -> None:
+        title = f"{arguments.world}: {len(results.planning.seeds)} held-out tasks"
+        console.print(table(title, header, rows))
+        console.print(
+            f"\ntraining {figures['train_seconds']:.0f} s; a decision {ms['median']:.1f} ms "
+            f"(99th percentile {ms['p99']:.1f})\nreport {figures['report']}"
+        )
+
+    return Answer(payload=figures, show=show)

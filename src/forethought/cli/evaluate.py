@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tyro
+from rich.console import Console
 
 from forethought.cli.output import Answer, Common, table
 
@@ -53,10 +54,7 @@ def run(arguments: Arguments) -> Answer:
     report = evaluate_report(arguments.run, results)
     header, rows = outcome_rows(results)
 
-    def show(console: object) -> None:
-        from rich.console import Console
-
-        assert isinstance(console, Console)
+    def show(console: Console) -> None:
         console.print(
             table(f"{arguments.world}, {len(results.seeds)} held-out tasks", header, rows)
         )

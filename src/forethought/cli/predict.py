@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
+from rich.console import Console
 
 from forethought.cli.output import Answer, Common, table
 
@@ -45,10 +46,7 @@ def run(arguments: Arguments) -> Answer:
     report = predict_report(arguments.run, results)
     tables = prediction_rows(results)
 
-    def show(console: object) -> None:
-        from rich.console import Console
-
-        assert isinstance(console, Console)
+    def show(console: Console) -> None:
         for title, header, rows in tables:
             console.print(table(title, header, rows))
             console.print()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from forethought.config import register
 from forethought.perception.encoders import mlp
+from forethought.perception.grid import GridPlaces, grid_side
 
 
 class CriticConfig(ABC):
@@ -60,12 +62,79 @@ class MetricDistance(nn.Module):
         super().__init__()
         self.phi = mlp(width, config.hidden, config.embedding)
 
+    def embed(self, latents: Float[Tensor, "*batch k d"]) -> Float[Tensor, "*batch e"]:
+        """Where latents lie in the space of distances."""
+        return self.phi(latents.flatten(-2))
+
     def forward(
         self, start: Float[Tensor, "*batch k d"], goal: Float[Tensor, "*batch k d"]
     ) -> Float[Tensor, "*batch"]:
         """Steps from start to goal."""
-        gap = self.phi(start.flatten(-2)) - self.phi(goal.flatten(-2))
-        return gap.square().sum(-1).add(1e-6).sqrt()
+        return _length(self.embed(start) - self.embed(goal))
+
+
+def _length(gap: Float[Tensor, "*batch e"]) -> Float[Tensor, "*batch"]:
+    return gap.square().sum(-1).add(1e-6).sqrt()
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class GridMetricDistanceConfig(CriticConfig):
+    """A symmetric distance between grids of tokens.
+
+    Attributes:
+        channels: of the two convolutions.
+        hidden: width of the two hidden layers.
+        embedding: width of the space in which distances are taken.
+        scale: what distances are multiplied by at first: about how long the longest are.
+    """
+
+    channels: tuple[int, int] = (32, 64)
+    hidden: int = 256
+    embedding: int = 64
+    scale: float = 10.0
+
+    def build(self, tokens: int, width: int) -> nn.Module:
+        """See :class:`CriticConfig`."""
+        return GridMetricDistance(self, grid_side(tokens), width)
+
+
+class GridMetricDistance(nn.Module):
+    """:class:`MetricDistance` with convolutions before the embedding."""
+
+    def __init__(self, config: GridMetricDistanceConfig, side: int, width: int) -> None:
+        super().__init__()
+        first, second = config.channels
+        self.layers = nn.Sequential(
+            GridPlaces(side),
+            nn.Conv2d(width + 2, first, 3, padding=1),
+            nn.GELU(),
+            nn.Conv2d(first, second, 3, stride=2, padding=1),
+            nn.GELU(),
+            nn.Flatten(),
+            mlp(second * ((side + 1) // 2) ** 2, (config.hidden, config.hidden), config.embedding),
+        )
+        self.scale = nn.Parameter(torch.tensor(config.scale))
+
+    def embed(self, latents: Float[Tensor, "*batch k d"]) -> Float[Tensor, "*batch e"]:
+        """Where latents lie in the space of distances."""
+        leading = latents.shape[:-2]
+        return self.scale * self.layers(latents.flatten(0, -3)).unflatten(0, leading)
+
+    def forward(
+        self, start: Float[Tensor, "*batch k d"], goal: Float[Tensor, "*batch k d"]
+    ) -> Float[Tensor, "*batch"]:
+        """Steps from start to goal."""
+        return _length(self.embed(start) - self.embed(goal))
+
+
+@runtime_checkable
+class Embedding(Protocol):
+    """A distance that is the length of a difference of embeddings."""
+
+    def embed(self, latents: Tensor) -> Tensor:
+        """Latents ``(..., k, d)`` to embeddings ``(..., e)``."""
+        ...
 
 
 @register

@@ -39,7 +39,7 @@ class Goal(CostTerm):
         Raises:
             ForethoughtError: the goal lacks a key that the agent perceives.
         """
-        target = sight.encode(_keys_resolved(self.observation, sight))[:, None, None]
+        target = sight.encode(keys_resolved(self.observation, sight))[:, None, None]
         distance = self.distance or sight.distance
         running = self.running
 
@@ -77,6 +77,18 @@ def goal(
     Raises:
         ForethoughtError: nothing was given.
     """
+    keys = named_goal(image=image, state=state, observation=observation)
+    return Goal(observation=keys, distance=distance, running=running)
+
+
+def named_goal(
+    *, image: np.ndarray | None, state: np.ndarray | None, observation: Observation | None
+) -> Observation:
+    """A goal by keys; which camera an image is for is found when the agent is known.
+
+    Raises:
+        ForethoughtError: nothing was given.
+    """
     keys = dict(observation or {})
     if image is not None:
         keys[CAMERA] = np.asarray(image)
@@ -84,10 +96,10 @@ def goal(
         keys[STATE] = np.asarray(state, dtype=np.float32)
     if not keys:
         raise ForethoughtError("a goal needs an image, a state or an observation; got none.")
-    return Goal(observation=keys, distance=distance, running=running)
+    return keys
 
 
-def _keys_resolved(observation: Observation, sight: Sight) -> Observation:
+def keys_resolved(observation: Observation, sight: Sight) -> Observation:
     """Names the camera that ``image=`` meant, and adds the batch dimension where it is missing."""
     keys = dict(observation)
     if CAMERA in keys:

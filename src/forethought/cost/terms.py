@@ -35,12 +35,17 @@ class Sight:
 
     Attributes:
         encode: observations ``(b, ...)`` per key to latents ``(b, k, d)``.
+        rollout: latents ``(n, k, d)`` and model actions ``(n, h, a)``, in world units, to the
+            latents ``(n, h+1, k, d)`` that follow.
         distance: the agent's own measure of how far apart two latents are.
         space: the model actions.
         signature: the observations and actions of the world.
     """
 
     encode: Callable[[Observation], Float[Tensor, "b k d"]]
+    rollout: Callable[
+        [Float[Tensor, "n k d"], Float[Tensor, "n h a"]], Float[Tensor, "n h_plus_1 k d"]
+    ]
     distance: Distance
     space: ActionSpace
     signature: Signature

@@ -67,7 +67,6 @@ def check(dataset: Dataset, *, visible: bool = True) -> list[Finding]:
     try:
         statistics = dataset.statistics() if dataset.num_episodes else {}
     except ForethoughtError:
-        # The reading of every episode below says which ones are to blame.
         statistics = {}
     findings += _of_constants(dataset, statistics)
     per_episode: list[Finding] = []
@@ -107,12 +106,13 @@ def _of_lengths(dataset: Dataset) -> Iterator[Finding]:
             message=f"{len(short)} episodes of fewer than {SHORT_ROWS} rows, e.g. {short[:5]}",
             remedy="leave them out with --episodes, they are too short for a clip",
         )
-    if count and lengths.max() > 10 * np.median(lengths):
+    median = float(np.median(lengths)) if count else 0.0
+    if count and lengths.max() > 10 * median:
         yield Finding(
             severity=Severity.NOTE,
             key="",
             episode=int(lengths.argmax()),
-            message=f"the longest episode has {lengths.max()} rows, the median {np.median(lengths):g}",
+            message=f"the longest episode has {lengths.max()} rows, the median {median:g}",
             remedy="cut long recordings on import with --episode-length, so that none outweighs",
         )
 
@@ -121,7 +121,11 @@ def _of_frame_index(dataset: Dataset) -> Iterator[Finding]:
     if not dataset.num_episodes:
         return
     expected = np.concatenate([np.arange(length) for length in dataset.lengths])
-    wrong = np.flatnonzero(dataset.frame_index != expected)
+    try:
+        wrong = np.flatnonzero(dataset.frame_index != expected)
+    except ForethoughtError:
+        # The reading of every episode says which ones are to blame.
+        return
     if len(wrong):
         episode = int(np.searchsorted(dataset.lengths.cumsum(), wrong[0], side="right"))
         yield Finding(
@@ -134,7 +138,10 @@ def _of_frame_index(dataset: Dataset) -> Iterator[Finding]:
 
 
 def _of_tasks(dataset: Dataset) -> Iterator[Finding]:
-    counts = Counter(dataset.tasks)
+    try:
+        counts = Counter(dataset.tasks)
+    except ForethoughtError:
+        return
     if len(counts) < 2:
         return
     task, fewest = min(counts.items(), key=lambda item: item[1])
@@ -244,10 +251,11 @@ def _of_vectors(
     row, entry = np.argwhere(spikes if spiked else jumps)[0]
     yield Finding(
         severity=Severity.WARNING if spiked else Severity.NOTE,
-        key=f"{key} {entry_names(dataset, key, values.shape[1])[entry]}",
+        key=key,
         episode=index,
         message=f"{'spikes' if spiked else 'jumps'} of more than {JUMP_DEVIATIONS:g} deviations",
-        remedy=f"look at it from row {row} on; cut the episode there if the sensor failed",
+        remedy=f"look at {entry_names(dataset, key, values.shape[1])[entry]} of episode {index} "
+        f"from row {row} on; cut the episode there if the sensor failed",
     )
 
 

@@ -145,7 +145,9 @@ def _fill(array: np.ndarray, reader: RowReader, key: str, rows: np.ndarray) -> N
             array[span] = _raw_images(column, stored)
             return
         for place, content in zip(range(span.start, span.stop), column, strict=True):
-            array[place] = _image(reader, key, content.as_buffer(), array.shape[1:3], rows[place])
+            array[place] = _image(
+                reader, key, content.as_buffer(), array.shape[1:3], int(rows[place])
+            )
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for _ in pool.map(fill, _spans(len(rows))):

@@ -93,12 +93,10 @@ def _rounded(value: float) -> float:
     return float(f"{value:.4g}")
 
 
-def _readable(size: float) -> str:
-    for unit in ("bytes", "KB", "MB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.3g} GB"
+def _readable(size_bytes: int) -> str:
+    units = ("bytes", "KB", "MB", "GB", "TB")
+    power = min(len(units) - 1, max(0, len(str(size_bytes)) - 1) // 3)
+    return f"{size_bytes / 1000**power:.3g} {units[power]}"
 
 
 # ------------------------------------------------------------------------------- contact sheet

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -167,7 +167,14 @@ def decode_image(
 
 def holds_bytes(values: Any) -> bool:
     """Whether images are given as JPEG or PNG bytes that are kept as they are."""
-    return isinstance(values, list) and bool(values) and isinstance(values[0], bytes)
+    return isinstance(values, np.ndarray) and values.dtype == object
+
+
+def as_bytes(images: Sequence[bytes]) -> np.ndarray:
+    """JPEG or PNG images ``(n,)`` as an episode holds them to be kept as they are."""
+    values = np.empty(len(images), object)
+    values[:] = images
+    return values
 
 
 # ------------------------------------------------------------------------------- refusals

@@ -198,7 +198,11 @@ def _plan(
     space = ActionSpace(low=-reach, high=reach)
     cost = Cost(terms=(term("miss", miss), nearness * term("unlikely", unlikely)))
     sight = Sight(
-        encode=lambda _: goal, distance=model.distance, space=space, signature=model.signature
+        encode=lambda _: goal,
+        rollout=model.world_model.rollout,
+        distance=model.distance,
+        space=space,
+        signature=model.signature,
     )
     planner = Gradient(
         horizon=horizon,

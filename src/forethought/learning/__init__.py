@@ -3,6 +3,7 @@
 from forethought.learning.critic import CriticTrainingConfig
 from forethought.learning.errors import AnchoredError, ErrorAgainstCopy, SquaredError
 from forethought.learning.jepa import JEPAConfig
+from forethought.learning.local_metric import LocalMetricTrainingConfig
 from forethought.learning.probing import ProbeTrainingConfig
 from forethought.learning.train import TrainConfig, train
 from forethought.learning.trainer import OptimiserConfig
@@ -12,6 +13,7 @@ __all__ = [
     "CriticTrainingConfig",
     "ErrorAgainstCopy",
     "JEPAConfig",
+    "LocalMetricTrainingConfig",
     "OptimiserConfig",
     "ProbeTrainingConfig",
     "SquaredError",

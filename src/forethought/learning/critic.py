@@ -9,6 +9,7 @@ observed between two moments of one episode bound it from above. The latents are
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -20,11 +21,28 @@ from forethought.config import register
 from forethought.cost.critic import CriticConfig
 from forethought.learning.trainer import OptimiserConfig, Stage
 from forethought.types import ForethoughtError
+from forethought.world_model.world_model import WorldModel
+
+
+class CriticTraining(ABC):
+    """A way to learn a distance on frozen latents."""
+
+    critic: CriticConfig
+
+    @abstractmethod
+    def stage(
+        self,
+        world_model: WorldModel,
+        critic: nn.Module,
+        target: nn.Module,
+        episodes: LatentEpisodes,
+    ) -> Stage:
+        """The stage that trains ``critic``; ``target`` is a copy that may follow it."""
 
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class CriticTrainingConfig:
+class CriticTrainingConfig(CriticTraining):
     """How the temporal distance is learned.
 
     Attributes:
@@ -47,6 +65,16 @@ class CriticTrainingConfig:
     discount: float = 1.0
     target_rate: float = 0.01
     longest: float = 200.0
+
+    def stage(
+        self,
+        world_model: WorldModel,
+        critic: nn.Module,
+        target: nn.Module,
+        episodes: LatentEpisodes,
+    ) -> Stage:
+        """See :class:`CriticTraining`."""
+        return CriticStage(self, critic, target, episodes)
 
 
 @dataclass(frozen=True, kw_only=True)

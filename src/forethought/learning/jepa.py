@@ -17,7 +17,7 @@ from forethought.config import register
 from forethought.data.windows import WindowSampler
 from forethought.learning.errors import PredictionErrorConfig, SquaredError
 from forethought.learning.trainer import OptimiserConfig, Stage
-from forethought.types import Windows
+from forethought.types import ForethoughtError, Windows
 from forethought.world_model.diagnostics import CollapseReport, collapse_report
 from forethought.world_model.regularisers import RegulariserConfig
 from forethought.world_model.world_model import WorldModel
@@ -138,6 +138,11 @@ class JEPAStage(Stage):
     def report(self) -> CollapseReport:
         """The health of the latents on held-out clips."""
         latents, predicted, actions = self._foresee(self.watched)
+        if not (torch.isfinite(latents).all() and torch.isfinite(predicted).all()):
+            raise ForethoughtError(
+                "training diverged: latents or predictions of held-out clips are not finite; lower "
+                "the learning rate, or check the data with `forethought data check`."
+            )
         return collapse_report(latents, predicted, actions)
 
     def monitor(self) -> Mapping[str, float]:

@@ -19,12 +19,7 @@ from forethought.config import register, to_json
 from forethought.data.store import Dataset, EpisodeArrays
 from forethought.data.windows import WindowConfig, WindowSampler
 from forethought.learning.checkpoint import step_generator
-from forethought.learning.critic import (
-    CriticStage,
-    CriticTrainingConfig,
-    LatentEpisodes,
-    target_of,
-)
+from forethought.learning.critic import CriticTraining, LatentEpisodes, target_of
 from forethought.learning.jepa import JEPAConfig, JEPAStage, Regularisers
 from forethought.learning.metrics import JSONLines, Sink, TensorBoard
 from forethought.learning.probing import (
@@ -33,7 +28,7 @@ from forethought.learning.probing import (
     fit_probes,
     probe_report,
 )
-from forethought.learning.trainer import Loop, LoopConfig
+from forethought.learning.trainer import Loop, LoopConfig, Stage
 from forethought.model import CONFIG, Model, ModelConfig, load_model, write_safely
 from forethought.perception.normalise import Normaliser
 from forethought.types import ArraySpec, ForethoughtError, Signature
@@ -68,7 +63,7 @@ class TrainConfig:
     recipe: str
     world_model: WorldModelConfig
     objective: JEPAConfig
-    critic: CriticTrainingConfig | None = None
+    critic: CriticTraining | None = None
     probes: ProbeTrainingConfig | None = None
     image_size: tuple[int, int] | None = None
     held_out: float = 0.1
@@ -212,7 +207,7 @@ class _Run:
         self.latents = encode_rows(world_model, self.train)
         self.held_out_latents = encode_rows(world_model, self.held_out)
 
-    def critic_stage(self, config: CriticTrainingConfig) -> CriticStage:
+    def critic_stage(self, config: CriticTraining) -> Stage:
         """The temporal distance, on frozen latents."""
         critic, target = self.learner.model.critic, self.learner.critic_target
         assert critic is not None and target is not None
@@ -221,7 +216,7 @@ class _Run:
             offsets=self.train.offsets,
             block=self.config.world_model.action_block,
         )
-        return CriticStage(config, critic, target, episodes)
+        return config.stage(self.learner.model.world_model, critic, target, episodes)
 
     def probes(self, config: ProbeTrainingConfig) -> ProbeReport:
         """Fits the probes; says what they find in held-out episodes."""

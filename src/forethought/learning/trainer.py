@@ -166,6 +166,7 @@ class Loop:
             if step % self.config.log_every == 0 or last:
                 values = {name: float(value) for name, value in parts.items()}
                 if step % monitor_every < self.config.log_every or last:
+                    self._check_alive(stage, step)
                     self.learner.eval()
                     values |= stage.monitor()
                     self.learner.train()
@@ -200,11 +201,7 @@ class Loop:
             torch.manual_seed(generator.initial_seed())
             loss, parts = stage.loss(generator)
         if not torch.isfinite(loss):
-            raise ForethoughtError(
-                f"training diverged: the loss of stage {stage.name!r} is {float(loss)} at step "
-                f"{step}. The last checkpoint in {self.folder} is from before; lower the learning "
-                "rate, or check the data with `forethought data check`."
-            )
+            raise self._diverged(stage, step, f"the loss is {float(loss.detach())}")
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(
@@ -213,6 +210,17 @@ class Loop:
         optimiser.step()
         stage.after_step()
         return {"loss": loss.detach(), **parts}
+
+    def _check_alive(self, stage: Stage, step: int) -> None:
+        if not all(torch.isfinite(parameter).all() for parameter in stage.parameters()):
+            raise self._diverged(stage, step, "a weight is not finite")
+
+    def _diverged(self, stage: Stage, step: int, symptom: str) -> ForethoughtError:
+        return ForethoughtError(
+            f"training diverged in stage {stage.name!r} at step {step}: {symptom}. The last "
+            f"checkpoint in {self.folder} is from before; lower the learning rate, or check the "
+            "data with `forethought data check`."
+        )
 
 
 class _Clock:

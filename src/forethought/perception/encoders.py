@@ -45,17 +45,23 @@ class ImageStem(nn.Module):
     A patch stem followed by 3x3 convolutions of stride 2, one for each further channel count.
     """
 
-    def __init__(self, frame_stack: int, patch: int, channels: tuple[int, ...]) -> None:
+    def __init__(
+        self, frame_stack: int, patch: int, channels: tuple[int, ...], *, normalise: bool = True
+    ) -> None:
         super().__init__()
+
+        def norm(width: int) -> nn.Module:
+            return _norm(width) if normalise else nn.Identity()
+
         layers: list[nn.Module] = [
             nn.Conv2d(3 * frame_stack, channels[0], patch, stride=patch),
-            _norm(channels[0]),
+            norm(channels[0]),
             nn.GELU(),
         ]
         for width_in, width_out in pairwise(channels):
             layers += [
                 nn.Conv2d(width_in, width_out, 3, stride=2, padding=1),
-                _norm(width_out),
+                norm(width_out),
                 nn.GELU(),
             ]
         self.layers = nn.Sequential(*layers)
@@ -140,7 +146,7 @@ class GridCNNConfig(EncoderConfig):
 
     width: int = 16
     patch: int = 4
-    channels: tuple[int, ...] = (32, 64)
+    channels: tuple[int, ...] = (24, 48)
 
     @property
     def stride(self) -> int:
@@ -158,12 +164,18 @@ class GridCNNConfig(EncoderConfig):
 
 
 class GridCNN(nn.Module):
-    """Convolutions to a grid of tokens, row by row."""
+    """Convolutions to a grid of tokens, row by row.
+
+    Nothing is normalised over the picture, so that a token depends on its neighbourhood alone.
+    """
 
     def __init__(self, config: GridCNNConfig, frame_stack: int) -> None:
         super().__init__()
-        self.stem = ImageStem(frame_stack, config.patch, config.channels)
-        self.head = nn.Conv2d(config.channels[-1], config.width, 1)
+        last = config.channels[-1]
+        self.stem = ImageStem(frame_stack, config.patch, config.channels, normalise=False)
+        self.head = nn.Sequential(
+            nn.Conv2d(last, last, 3, padding=1), nn.GELU(), nn.Conv2d(last, config.width, 1)
+        )
 
     def forward(self, values: UInt8[Tensor, "n f h w 3"]) -> Float[Tensor, "n k d"]:
         """``k = height * width / stride**2`` tokens per observation."""

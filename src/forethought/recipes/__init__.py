@@ -20,13 +20,19 @@ from forethought.recipes.recordings import (
     robot_camera,
     vehicle_state,
 )
-from forethought.recipes.two_rooms import two_rooms
+from forethought.recipes.two_rooms import (
+    two_rooms,
+    two_rooms_random,
+    two_rooms_random_plain,
+)
 from forethought.types import ForethoughtError, Signature
 
 _recipes: dict[str, Callable[[], Recipe]] = {
     recipe.__name__: recipe
     for recipe in (
         two_rooms,
+        two_rooms_random,
+        two_rooms_random_plain,
         pendulum,
         vehicle_state,
         robot_arm,

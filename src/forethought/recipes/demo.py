@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,20 @@ from forethought.types import ForethoughtError
 WORLDS = ("two_rooms", "two_rooms_random", "pendulum")
 
 
-def run_demo(world: str, out: Path | str, *, seed: int = 0, visible: bool = True) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class DemoResults:
+    """What a demo found.
+
+    Attributes:
+        figures: what ``results.json`` holds.
+        planning: the results behind them.
+    """
+
+    figures: dict[str, Any]
+    planning: PlanningResults
+
+
+def run_demo(world: str, out: Path | str, *, seed: int = 0, visible: bool = True) -> DemoResults:
     """Runs everything in one world; what an interrupted demo left is continued.
 
     Args:
@@ -26,9 +40,6 @@ def run_demo(world: str, out: Path | str, *, seed: int = 0, visible: bool = True
         out: folder; gets ``data``, the run, ``results.json`` and ``report.html``.
         seed: of the training.
         visible: say what is being done.
-
-    Returns:
-        What ``results.json`` holds.
 
     Raises:
         ForethoughtError: no demo of that world, or ``out`` holds something else.
@@ -74,8 +85,7 @@ def run_demo(world: str, out: Path | str, *, seed: int = 0, visible: bool = True
     summary = json.loads((out / "run" / SUMMARY).read_text())
     content = {**results_json(results, summary["train_seconds"]), "report": str(report)}
     write_safely(out / "results.json", json.dumps(content, indent=2).encode())
-    _say_results(say, results, summary["train_seconds"])
-    return content
+    return DemoResults(figures=content, planning=results)
 
 
 def results_json(results: PlanningResults, train_seconds: float) -> dict[str, Any]:
@@ -116,17 +126,3 @@ def _check_folder(out: Path, world: str, seed: int) -> None:
         raise ForethoughtError(f"{out}: not empty, and no demo; give another --out.")
     out.mkdir(parents=True, exist_ok=True)
     write_safely(mark, json.dumps(mine).encode())
-
-
-def _say_results(say: Any, results: PlanningResults, train_seconds: float) -> None:
-    from forethought.cli.output import table
-    from forethought.evaluation.report import outcome_rows
-
-    header, rows = outcome_rows(results)
-    say()
-    say(table(f"{results.world}: {len(results.seeds)} held-out tasks", header, rows))
-    ms = results.decision_ms
-    say(
-        f"training {train_seconds:.0f} s; a decision {ms['median']:.1f} ms "
-        f"(99th percentile {ms['p99']:.1f})"
-    )

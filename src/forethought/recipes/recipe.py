@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from forethought.agent import Agent
 from forethought.cost.goal import goal
+from forethought.cost.terms import CostTerm
 from forethought.evaluation.planning import PlanningProtocol
 from forethought.evaluation.prediction import PredictionProtocol
 from forethought.learning.train import TrainConfig
@@ -37,12 +38,12 @@ class Acting:
 
     Attributes:
         planner: the search.
-        running: weight of the goal distance at each step before the last, which has weight one.
+        goal: cost term that seeks a goal observation.
         replan_every: world steps of a plan that are executed; None for one model step.
     """
 
     planner: Planner
-    running: float = 1.0
+    goal: Callable[..., CostTerm] = goal
     replan_every: int | None = None
 
     def agent(self, model: Model, goals: Observation, num_agents: int, *, seed: int = 0) -> Agent:
@@ -50,7 +51,7 @@ class Acting:
         seen = {key: goals[key] for key in model.world_model.perception.keys}
         return Agent(
             model,
-            cost=goal(observation=seen, running=self.running),
+            cost=self.goal(observation=seen),
             actor=self.planner,
             num_agents=num_agents,
             replan_every=self.replan_every,

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from forethought.actor import CEM
-from forethought.cost.critic import MetricDistanceConfig
+from forethought.cost.critic import GridMetricDistanceConfig, MetricDistanceConfig
+from forethought.cost.roadmap import roadmap_goal
 from forethought.data.record import TRUTH
 from forethought.learning import (
     CriticTrainingConfig,
     JEPAConfig,
+    LocalMetricTrainingConfig,
     OptimiserConfig,
     ProbeTrainingConfig,
+    SquaredError,
     TrainConfig,
 )
-from forethought.perception import CNNConfig, PerceptionConfig
+from forethought.perception import CNNConfig, GridCNNConfig, PerceptionConfig
 from forethought.recipes.recipe import Acting, Recipe, Recording
 from forethought.types import Signature
 from forethought.world_model import (
+    GridInverseDynamicsConfig,
+    GridPredictorConfig,
     InverseDynamicsConfig,
     ResidualMLPConfig,
     TemporalSmoothnessConfig,
+    TemporalVarianceConfig,
     VICRegConfig,
     WorldModelConfig,
 )
@@ -32,6 +40,71 @@ def two_rooms() -> Recipe:
         training=_plain,
         acting=Acting(planner=CEM(horizon=4, num_samples=64, num_iterations=2, num_elites=8)),
         recording=Recording(world="two_rooms", num_episodes=600, episode_length=100),
+    )
+
+
+def two_rooms_random() -> Recipe:
+    """Wall and door drawn per episode: tokens in a grid, a local metric, an imagined map."""
+    return Recipe(
+        name="two_rooms_random",
+        description="two rooms with wall and door drawn per episode; some minutes on a CPU",
+        training=_grid,
+        acting=Acting(
+            planner=CEM(
+                horizon=3,
+                num_samples=64,
+                num_iterations=2,
+                num_elites=8,
+                shared_noise=0.9,
+                held_share=0.25,
+            ),
+            goal=roadmap_goal,
+        ),
+        recording=Recording(world="two_rooms_random", num_episodes=1500, episode_length=120),
+    )
+
+
+def two_rooms_random_plain() -> Recipe:
+    """The fixed wall's recipe on random walls: it keeps what never changes, and says so."""
+    return Recipe(
+        name="two_rooms_random_plain",
+        description="a warning: the plain recipe on random walls keeps the wall and loses the dot",
+        training=lambda signature: replace(_plain(signature), recipe="two_rooms_random_plain"),
+        acting=two_rooms().acting,
+        recording=two_rooms_random().recording,
+    )
+
+
+def _grid(signature: Signature) -> TrainConfig:
+    (camera,) = signature.cameras
+    return TrainConfig(
+        recipe="two_rooms_random",
+        world_model=WorldModelConfig(
+            perception=PerceptionConfig(
+                encoders={camera: GridCNNConfig(width=16, patch=4, channels=(24, 48))}
+            ),
+            predictor=GridPredictorConfig(channels=48, num_blocks=1),
+            action_block=5,
+        ),
+        objective=JEPAConfig(
+            optimiser=OptimiserConfig(
+                num_steps=4000, batch_size=16, learning_rate=3e-3, warmup_steps=200, clip=5.0
+            ),
+            error=SquaredError(weight=8.0),
+            regularisers=(
+                VICRegConfig(weight=1.0, covariance=0.25, pool_tokens=True),
+                GridInverseDynamicsConfig(weight=5.0),
+                TemporalVarianceConfig(weight=1.0, share=0.5, moving_tokens=4.0),
+            ),
+            horizon=6,
+        ),
+        critic=LocalMetricTrainingConfig(
+            critic=GridMetricDistanceConfig(),
+            optimiser=OptimiserConfig(
+                num_steps=300, batch_size=8, learning_rate=2e-3, warmup_steps=30, clip=20.0
+            ),
+        ),
+        probes=ProbeTrainingConfig(key=TRUTH),
     )
 
 

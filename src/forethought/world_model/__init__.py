@@ -8,6 +8,7 @@ from forethought.world_model.predictors import (
 )
 from forethought.world_model.probes import LinearProbe, MLPProbe, fit_linear_probe, fit_mlp_probe
 from forethought.world_model.regularisers import (
+    GridInverseDynamicsConfig,
     InverseDynamicsConfig,
     RegulariserConfig,
     SIGRegConfig,
@@ -19,6 +20,7 @@ from forethought.world_model.world_model import WorldModel, WorldModelConfig
 
 __all__ = [
     "CollapseReport",
+    "GridInverseDynamicsConfig",
     "GridPredictorConfig",
     "InverseDynamicsConfig",
     "LinearProbe",

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from forethought.config import register
-from forethought.types import ForethoughtError
+from forethought.perception.grid import GridPlaces, grid_side
 
 
 class PredictorConfig(ABC):
@@ -94,21 +94,15 @@ class GridPredictorConfig(PredictorConfig):
 
     Attributes:
         channels: width of the hidden maps.
-        num_blocks: residual blocks, each of which sees one ring of tokens further.
+        num_blocks: layers after the first, each of which sees one ring of tokens further.
     """
 
-    channels: int = 32
-    num_blocks: int = 2
+    channels: int = 48
+    num_blocks: int = 1
 
     def build(self, tokens: int, width: int, action_width: int) -> nn.Module:
         """See :class:`PredictorConfig`."""
-        side = round(tokens**0.5)
-        if side * side != tokens:
-            raise ForethoughtError(
-                f"GridPredictorConfig needs a square grid of tokens, found {tokens} tokens; use "
-                "GridCNNConfig on square images, or ResidualMLPConfig."
-            )
-        return GridPredictor(self, side, width, action_width)
+        return GridPredictor(self, grid_side(tokens), width, action_width)
 
 
 class GridPredictor(nn.Module):
@@ -118,28 +112,30 @@ class GridPredictor(nn.Module):
         self, config: GridPredictorConfig, side: int, width: int, action_width: int
     ) -> None:
         super().__init__()
+        hidden = config.channels
         self.side = side
-        self.entrance = nn.Conv2d(width, config.channels, 3, padding=1)
-        self.films = nn.ModuleList(
-            nn.Linear(action_width, 2 * config.channels) for _ in range(config.num_blocks)
-        )
+        self.place = GridPlaces(side)
+        self.entrance = nn.Conv2d(width + 2, hidden, 3, padding=1)
         self.blocks = nn.ModuleList(
-            nn.Sequential(
-                nn.Conv2d(config.channels, config.channels, 3, padding=1),
-                nn.GELU(),
-                nn.Conv2d(config.channels, config.channels, 3, padding=1),
-            )
-            for _ in range(config.num_blocks)
+            nn.Conv2d(hidden, hidden, 3, padding=1) for _ in range(config.num_blocks)
         )
-        self.exit = nn.Conv2d(config.channels, width, 3, padding=1)
+        self.films = nn.ModuleList(
+            nn.Linear(action_width, 2 * hidden) for _ in range(config.num_blocks + 1)
+        )
+        self.exit = nn.Conv2d(hidden, width, 3, padding=1)
+        with torch.no_grad():
+            for parameter in self.exit.parameters():
+                parameter.mul_(0.1)
 
     def forward(
         self, latents: Float[Tensor, "n k d"], actions: Float[Tensor, "n a"]
     ) -> Float[Tensor, "n k d"]:
         """The next latents."""
-        grid = latents.transpose(1, 2).unflatten(2, (self.side, self.side))
-        maps = self.entrance(grid)
-        for film, block in zip(self.films, self.blocks, strict=True):
-            scale, shift = film(actions)[..., None, None].chunk(2, dim=1)
-            maps = maps + block(nn.functional.gelu(maps * (1 + scale) + shift))
-        return latents + self.exit(nn.functional.gelu(maps)).flatten(2).transpose(1, 2)
+        maps = self._moved(0, self.entrance(self.place(latents)), actions)
+        for number, block in enumerate(self.blocks, start=1):
+            maps = maps + self._moved(number, block(maps), actions)
+        return latents + self.exit(maps).flatten(2).transpose(1, 2)
+
+    def _moved(self, number: int, maps: Tensor, actions: Float[Tensor, "n a"]) -> Tensor:
+        scale, shift = self.films[number](actions)[..., None, None].chunk(2, dim=1)
+        return nn.functional.gelu(maps * (1 + scale) + shift)

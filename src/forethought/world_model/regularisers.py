@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from forethought.config import register
 from forethought.perception.encoders import mlp
+from forethought.perception.grid import grid_side
 
 
 class RegulariserConfig(ABC):
@@ -100,22 +101,26 @@ class VICRegConfig(RegulariserConfig):
     Attributes:
         weight: share of the variance term in the loss.
         covariance: weight of the covariance term relative to the variance term.
+        pool_tokens: whether all tokens are samples of one distribution, as places of a grid are,
+            instead of having statistics of their own.
     """
 
     weight: float = 1.0
     covariance: float = 0.25
+    pool_tokens: bool = False
 
     def build(self, tokens: int, width: int, action_width: int) -> nn.Module:
         """See :class:`RegulariserConfig`."""
-        return VICReg(self.covariance)
+        return VICReg(self.covariance, pool_tokens=self.pool_tokens)
 
 
 class VICReg(nn.Module):
     """Each dimension varies at least by one; no two dimensions say the same."""
 
-    def __init__(self, covariance: float) -> None:
+    def __init__(self, covariance: float, *, pool_tokens: bool = False) -> None:
         super().__init__()
         self.covariance = covariance
+        self.pool_tokens = pool_tokens
 
     def forward(
         self,
@@ -125,6 +130,8 @@ class VICReg(nn.Module):
     ) -> Float[Tensor, ""]:
         """Equations 1 and 3 of the paper, averaged over tokens."""
         samples = latents.flatten(0, 1).transpose(0, 1)  # (k, samples, d)
+        if self.pool_tokens:
+            samples = samples.flatten(0, 1).unsqueeze(0)
         centred = samples - samples.mean(1, keepdim=True)
         covariance = centred.transpose(1, 2) @ centred / (samples.shape[1] - 1)
         variance = covariance.diagonal(dim1=1, dim2=2)
@@ -177,6 +184,56 @@ class InverseDynamics(nn.Module):
         return (guess - actions).square().mean()
 
 
+@register
+@dataclass(frozen=True, kw_only=True)
+class GridInverseDynamicsConfig(RegulariserConfig):
+    """Inverse dynamics for grids of tokens: convolutions before the readout.
+
+    Attributes:
+        weight: share in the loss.
+        channels: width of the maps.
+        hidden: width of the hidden layer.
+    """
+
+    weight: float = 5.0
+    channels: int = 32
+    hidden: int = 128
+
+    def build(self, tokens: int, width: int, action_width: int) -> nn.Module:
+        """See :class:`RegulariserConfig`."""
+        return GridInverseDynamics(self, grid_side(tokens), width, action_width)
+
+
+class GridInverseDynamics(nn.Module):
+    """See :class:`InverseDynamics`."""
+
+    def __init__(
+        self, config: GridInverseDynamicsConfig, side: int, width: int, action_width: int
+    ) -> None:
+        super().__init__()
+        self.side = side
+        reduced = config.channels * ((side + 1) // 2) ** 2
+        self.layers = nn.Sequential(
+            nn.Conv2d(2 * width, config.channels, 3, stride=2, padding=1),
+            nn.GELU(),
+            nn.Flatten(),
+            nn.Linear(reduced, config.hidden),
+            nn.GELU(),
+            nn.Linear(config.hidden, action_width),
+        )
+
+    def forward(
+        self,
+        latents: Float[Tensor, "b t k d"],
+        actions: Float[Tensor, "b t_minus_1 a"],
+        generator: torch.Generator,
+    ) -> Float[Tensor, ""]:
+        """See :class:`InverseDynamics`."""
+        pairs = torch.cat([latents[:, :-1], latents[:, 1:]], dim=-1).flatten(0, 1)
+        maps = pairs.transpose(1, 2).unflatten(2, (self.side, self.side))
+        return (self.layers(maps) - actions.flatten(0, 1)).square().mean()
+
+
 # ------------------------------------------------------------------------------ temporal terms
 
 
@@ -221,14 +278,16 @@ class TemporalVarianceConfig(RegulariserConfig):
         weight: share in the loss.
         share: part of the dimensions that must vary, the first ones; the others are free to hold
             what is constant.
+        moving_tokens: how many tokens are expected to move; of a grid only few see anything change.
     """
 
     weight: float = 1.0
     share: float = 0.5
+    moving_tokens: float = 1.0
 
     def build(self, tokens: int, width: int, action_width: int) -> nn.Module:
         """See :class:`RegulariserConfig`."""
-        return TemporalVariance(max(1, round(self.share * width)))
+        return TemporalVariance(max(1, round(self.share * width)), self.moving_tokens)
 
 
 class TemporalVariance(nn.Module):
@@ -238,9 +297,10 @@ class TemporalVariance(nn.Module):
     differences between clips count for nothing.
     """
 
-    def __init__(self, num_dimensions: int) -> None:
+    def __init__(self, num_dimensions: int, moving_tokens: float = 1.0) -> None:
         super().__init__()
         self.num_dimensions = num_dimensions
+        self.moving_tokens = moving_tokens
 
     def forward(
         self,
@@ -251,5 +311,5 @@ class TemporalVariance(nn.Module):
         """Zero as soon as each of these dimensions varies by one within clips."""
         fast = latents[..., : self.num_dimensions]
         within = fast - fast.mean(1, keepdim=True)
-        variance = within.square().mean((0, 1))
+        variance = within.square().mean((0, 1)).sum(0) / self.moving_tokens
         return torch.relu(1 - torch.sqrt(variance + 1e-4)).mean()

@@ -80,7 +80,10 @@ class WorldModel(nn.Module):
     def action_space(self) -> ActionSpace:
         """The model actions: blocks of the world's actions."""
         return ActionSpace(
-            low=self.low, high=self.high, num_choices=self.signature.action.num_choices
+            low=self.low,
+            high=self.high,
+            num_choices=self.signature.action.num_choices,
+            block=self.config.action_block,
         )
 
     def encode(self, observation: Mapping[str, Tensor]) -> Float[Tensor, "*batch k d"]:

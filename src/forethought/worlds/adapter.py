@@ -145,6 +145,7 @@ class GymnasiumWorld:
     def reset(self, seeds: Sequence[int]) -> Observation:
         """See :class:`forethought.types.World`."""
         self.num_worlds = len(seeds)
+        self._seeds = tuple(int(seed) for seed in seeds)
         while len(self._envs) < self.num_worlds:
             self._envs.append(self._make())
         self._goal_pictures, self._goal_vectors, self._groups = [], [], []
@@ -217,7 +218,7 @@ class GymnasiumWorld:
 
     def explore(self, seed: int) -> Callable[[Observation], np.ndarray]:
         """Random actions, each held for a while, from the task's places to explore from."""
-        generators = [np.random.default_rng((seed, i, 1)) for i in range(self.num_worlds)]
+        generators = [np.random.default_rng((seed, own, 1)) for own in self._seeds]
         for index, (env, generator) in enumerate(zip(self._envs, generators, strict=False)):
             self._vectors[index] = np.asarray(self.task.begin_exploring(env, generator))
             self._over[index] = False

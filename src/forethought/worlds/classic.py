@@ -94,7 +94,7 @@ class Balance(GoalTask):
     def oracle(self, env: gymnasium.Env, observation: np.ndarray) -> np.ndarray:
         """State feedback, its sign taken."""
         x, velocity, angle, turning = observation
-        return np.asarray(0.1 * x + 0.25 * velocity + 3.0 * angle + 0.7 * turning > 0, np.int64)
+        return np.asarray(0.2 * x + 0.45 * velocity + 4.5 * angle + turning > 0, np.int64)
 
 
 def pendulum(num_worlds: int = 1, **settings: Any) -> GymnasiumWorld:

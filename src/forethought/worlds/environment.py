@@ -16,8 +16,9 @@ GOAL = "goal.images.top"
 class TwoRoomsEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
     """One copy of :class:`TwoRooms`; the goal's image is part of the observation.
 
-    The reward is -1 at each step until the goal is reached, which ends the episode. Forethought's
-    own agents never look at it.
+    Actions run from -1 to 1, as Gymnasium recommends; 1 is the dot's largest step. The reward is -1
+    at each step until the goal is reached, which ends the episode; Forethought's own agents never
+    look at it.
 
     Args:
         config: geometry.
@@ -31,7 +32,7 @@ class TwoRoomsEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         self._world = TwoRooms(1, config=config)
         picture = spaces.Box(0, 255, (SIZE, SIZE, 3), np.uint8)
         self.observation_space = spaces.Dict({CAMERA: picture, GOAL: picture})
-        self.action_space = spaces.Box(-config.max_step, config.max_step, (2,), np.float32)
+        self.action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -45,7 +46,7 @@ class TwoRoomsEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         self, action: np.ndarray
     ) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
         """Moves the dot."""
-        self._world.step(np.asarray(action)[None])
+        self._world.step(self._world.config.max_step * np.asarray(action)[None])
         reached = bool(self._world.succeeded()[0])
         return self._observation(), -1.0 + reached, reached, False, self._info()
 

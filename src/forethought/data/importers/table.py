@@ -1,23 +1,8 @@
-"""CSV and Parquet recordings, by a small mapping file that says which columns are what.
-
-.. code-block:: yaml
-
-    episodes: "measurement_*"        # folders or files, one episode each
-    rate_hz: 40                      # rows per second
-    task: drive                      # optional, in words
-    state:                           # columns that make observation.state, in this order
-      - {file: trajectory.csv, column: 0, name: position.x, unit: m}
-      - {file: trajectory.csv, column: 1, name: position.y, unit: m}
-    action:                          # columns that make the action
-      - {file: input.csv, column: 0, name: steering, unit: rad}
-
-``column`` is a number in files without a header, a name in files with one (``header: true``, the
-default for names). ``file`` is left out where each episode is a single file. ``angle: true`` stores
-the sine and the cosine of an angle, which have no jump. Units are kept in the names.
-"""
+"""CSV and Parquet recordings; :mod:`forethought.data.importers.mapping` says what is what."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,51 +10,27 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from forethought.data.importers.source import ImportSettings, Source, action_spec, cut
-from forethought.types import STATE, ArraySpec, Episode, ForethoughtError, Signature
+from forethought.data.importers.mapping import SECONDS, Column, Mapping, Place, read_mapping
+from forethought.data.importers.pictures import encoding_for, files_as_stored, size_of
+from forethought.data.importers.source import (
+    ImportSettings,
+    Source,
+    action_spec,
+    cut,
+    selected,
+)
+from forethought.data.schema import holds_bytes
+from forethought.types import IMAGES, STATE, ArraySpec, Episode, ForethoughtError, Signature
 
-
-class Column(BaseModel):
-    """One column of a recording."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    column: int | str
-    name: str = Field(min_length=1)
-    file: str | None = None
-    unit: str = ""
-    angle: bool = False
-    scale: float = 1.0
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """What it is called in the dataset; two names for an angle."""
-        if self.angle:
-            return f"{self.name}.sin", f"{self.name}.cos"
-        return (f"{self.name} [{self.unit}]" if self.unit else self.name,)
-
-
-class Mapping(BaseModel):
-    """A mapping file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    episodes: str
-    rate_hz: float = Field(gt=0)
-    state: list[Column] = Field(min_length=1)
-    action: list[Column] = Field(min_length=1)
-    task: str = ""
-    separator: str = ","
+UNEVEN = 0.5
 
 
 def read_table(root: Path, settings: ImportSettings) -> Source:
     """Recordings in CSV or Parquet files.
 
-    Where a file of actions has one row less than that of states (nothing was done after the last
-    observation), the last action is repeated; it leads to nothing and is never used.
+    Where there is one action less than there are observations (nothing was done after the last
+    one), the last action is repeated; it leads to nothing and is never used.
 
     Raises:
         ForethoughtError: a mapping that does not fit the files; names the file, field and column.
@@ -80,112 +41,151 @@ def read_table(root: Path, settings: ImportSettings) -> Source:
             "observation and action; see examples/mappings."
         )
     mapping = read_mapping(settings.mapping)
-    places = sorted(root.glob(mapping.episodes), key=_natural)
-    if not places:
+    found = [path for path in root.glob(mapping.episodes) if not path.name.startswith("._")]
+    if not found:
         raise ForethoughtError(
-            f"{settings.mapping}: episodes: {mapping.episodes!r} matches nothing in {root}."
+            f"{settings.mapping}: episodes: {mapping.episodes!r} matches nothing in {root}. Give "
+            "the folder above the episodes, or mend the pattern."
         )
-    if settings.episodes is not None:
-        places = [places[index] for index in settings.episodes]
-    episodes = [
-        piece
-        for place in places
-        for piece in cut(_episode(place, mapping), settings.episode_length)
-    ]
-    names = [name for column in mapping.state for name in column.names]
-    action_names = [name for column in mapping.action for name in column.names]
-    signature = Signature(
-        observation={STATE: ArraySpec(shape=(len(names),), dtype="float32", names=tuple(names))},
-        action=action_spec([episode.action for episode in episodes], action_names),
-        rate_hz=mapping.rate_hz,
+    places = selected(sorted(found, key=_natural), settings.episodes, settings.mapping)
+    recordings = [_Recording(place, mapping) for place in places]
+    whole = [recording.episode(settings) for recording in recordings]
+    episodes = [piece for one in whole for piece in cut(one, settings.episode_length)]
+    return Source(
+        signature=_signature(mapping, episodes, _rate_hz(mapping, recordings, settings)),
+        num_episodes=len(episodes),
+        episodes=episodes,
+        encodings={IMAGES + camera.name: encoding_for(settings) for camera in mapping.images},
     )
-    return Source(signature=signature, num_episodes=len(episodes), episodes=episodes)
 
 
-def read_mapping(path: Path) -> Mapping:
-    """A mapping file, checked.
-
-    Raises:
-        ForethoughtError: names the field, what was found and what is expected.
-    """
-    try:
-        content = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise ForethoughtError(f"{path}: the mapping file cannot be read ({error}).") from error
-    except yaml.YAMLError as error:
-        raise ForethoughtError(f"{path}: not valid YAML: {error}") from error
-    try:
-        return Mapping.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        raise ForethoughtError(
-            f"{path}: field {field!r}: {first['msg']} (found {first['input']!r}). See "
-            "examples/mappings for a file that works."
-        ) from error
+def _natural(path: Path) -> list[tuple[int, str]]:
+    """``run_2`` before ``run_10``."""
+    parts = re.findall(r"\d+|\D+", str(path))
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
 
 
-def _natural(path: Path) -> tuple[int, str]:
-    digits = "".join(character for character in path.name if character.isdigit())
-    return (int(digits) if digits else -1, path.name)
+def _signature(mapping: Mapping, episodes: Sequence[Episode], rate_hz: float) -> Signature:
+    observation = {}
+    if mapping.state:
+        names = tuple(name for column in mapping.state for name in column.names)
+        observation[STATE] = ArraySpec(shape=(len(names),), dtype="float32", names=names)
+    for camera in mapping.images:
+        images = episodes[0].observation[IMAGES + camera.name]
+        size = size_of(images[0]) if holds_bytes(images) else images.shape[1:3]
+        observation[IMAGES + camera.name] = ArraySpec(shape=(*size, 3), dtype="uint8")
+    names = tuple(name for column in mapping.action for name in column.names)
+    action = action_spec([episode.action for episode in episodes], names)
+    return Signature(observation=observation, action=action, rate_hz=rate_hz)
 
 
-def _episode(place: Path, mapping: Mapping) -> Episode:
-    files: dict[Path, pa.Table] = {}
-    state = _columns(place, mapping.state, mapping, files)
-    action = _columns(place, mapping.action, mapping, files)
-    if len(action) == len(state) - 1:
-        action = np.concatenate([action, action[-1:]])
-    if len(action) != len(state):
-        raise ForethoughtError(
-            f"{place}: {len(state)} rows of states and {len(action)} of actions; expected as many, "
-            "or one action less."
-        )
-    return Episode(observation={STATE: state}, action=action, task=mapping.task)
+def _rate_hz(mapping: Mapping, recordings: Sequence[_Recording], settings: ImportSettings) -> float:
+    if settings.rate_hz or mapping.rate_hz:
+        return float(settings.rate_hz or mapping.rate_hz or 0)
+    assert mapping.time is not None
+    steps = [np.diff(recording.times(mapping.time.unit)) for recording in recordings]
+    step_s = float(np.median(np.concatenate(steps)))
+    for recording, taken in zip(recordings, steps, strict=True):
+        uneven = np.flatnonzero(np.abs(taken - step_s) > UNEVEN * step_s)
+        if step_s <= 0 or len(uneven):
+            row = int(uneven[0]) if len(uneven) else 0
+            raise ForethoughtError(
+                f"{recording.place}: time steps are not even: {taken[row]:g} s after row {row}, "
+                f"{step_s:g} s in the middle. Resample the recording, split it at its gaps, or "
+                "give rate_hz in place of time if the clock is wrong."
+            )
+    return float(f"{1 / step_s:.6g}")
 
 
-def _columns(
-    place: Path, columns: Sequence[Column], mapping: Mapping, files: dict[Path, pa.Table]
-) -> np.ndarray:
-    parts = []
-    for column in columns:
-        path = place / column.file if column.file else place
-        if path not in files:
-            named = any(isinstance(c.column, str) for c in (*mapping.state, *mapping.action))
-            files[path] = _read(path, mapping.separator, header=named)
-        values = _values(files[path], column, path) * column.scale
-        parts += [np.sin(values), np.cos(values)] if column.angle else [values]
-    lengths = {len(part) for part in parts}
-    if len(lengths) != 1:
-        raise ForethoughtError(f"{place}: columns of different lengths {sorted(lengths)}.")
-    return np.stack(parts, axis=1).astype(np.float32)
+# ------------------------------------------------------------------------------- one recording
 
 
-def _read(path: Path, separator: str, *, header: bool) -> pa.Table:
+class _Recording:
+    """The files of one episode, each read once."""
+
+    def __init__(self, place: Path, mapping: Mapping) -> None:
+        self.place = place
+        self._mapping = mapping
+        self._files: dict[Path, pa.Table] = {}
+
+    def episode(self, settings: ImportSettings) -> Episode:
+        mapping = self._mapping
+        action = self._joined(mapping.action)
+        observation = {}
+        if mapping.state:
+            observation[STATE] = self._joined(mapping.state)
+        for camera in mapping.images:
+            paths = [self._path(camera).parent / name for name in self._texts(camera)]
+            observation[IMAGES + camera.name] = files_as_stored(paths, settings)
+        lengths = {key: len(values) for key, values in observation.items()}
+        rows = next(iter(lengths.values()))
+        if len(action) == rows - 1 and len(action):
+            action = np.concatenate([action, action[-1:]])
+        if set(lengths.values()) != {len(action)}:
+            raise ForethoughtError(
+                f"{self.place}: {lengths} rows of observations and {len(action)} of actions; "
+                "expected as many, or one action less."
+            )
+        return Episode(observation=observation, action=action, task=mapping.task)
+
+    def times(self, unit: str) -> np.ndarray:
+        """Seconds of each row."""
+        assert self._mapping.time is not None
+        return self._numbers(self._mapping.time, "time") * SECONDS[unit]
+
+    def _joined(self, columns: Sequence[Column]) -> np.ndarray:
+        """Columns beside each other, ``(rows, width)``."""
+        parts = []
+        for column in columns:
+            values = self._numbers(column, column.name) * column.scale
+            parts += [np.sin(values), np.cos(values)] if column.angle else [values]
+        lengths = sorted({len(part) for part in parts})
+        if len(lengths) != 1:
+            raise ForethoughtError(
+                f"{self.place}: columns {[column.name for column in columns]} have different "
+                f"numbers of rows {lengths}; take them from files with the same rows."
+            )
+        return np.stack(parts, axis=1).astype(np.float32)
+
+    def _numbers(self, place: Place, name: str) -> np.ndarray:
+        try:
+            return self._column(place).to_numpy().astype(np.float64)
+        except (ValueError, TypeError) as error:
+            raise ForethoughtError(
+                f"{self._path(place)}: column {place.column!r} for {name!r} holds no numbers "
+                f"({error}). Mend the file, or say `header: true` if its first row has names."
+            ) from error
+
+    def _texts(self, place: Place) -> list[str]:
+        return [str(value) for value in self._column(place).to_pylist()]
+
+    def _column(self, place: Place) -> pa.ChunkedArray:
+        path = self._path(place)
+        if path not in self._files:
+            self._files[path] = _read(path, self._mapping)
+        names = self._files[path].column_names
+        number = names.index(place.column) if place.column in names else place.column
+        if not isinstance(number, int) or not 0 <= number < len(names):
+            raise ForethoughtError(
+                f"{path}: no column {place.column!r}; the file has {len(names)}: {names}."
+            )
+        return self._files[path].column(number)
+
+    def _path(self, place: Place) -> Path:
+        return self.place / place.file if place.file else self.place
+
+
+def _read(path: Path, mapping: Mapping) -> pa.Table:
     try:
         if path.suffix == ".parquet":
             return pq.read_table(path)
         return pa_csv.read_csv(
             path,
-            read_options=pa_csv.ReadOptions(autogenerate_column_names=not header),
-            parse_options=pa_csv.ParseOptions(delimiter=separator),
+            read_options=pa_csv.ReadOptions(autogenerate_column_names=not mapping.has_header),
+            parse_options=pa_csv.ParseOptions(delimiter=mapping.separator),
         )
     except (OSError, pa.ArrowException) as error:
-        raise ForethoughtError(f"{path}: cannot be read ({error}).") from error
-
-
-def _values(table: pa.Table, column: Column, path: Path) -> np.ndarray:
-    names = table.column_names
-    name = column.column if isinstance(column.column, str) else None
-    number = names.index(name) if name in names else column.column
-    if not isinstance(number, int) or not 0 <= number < len(names):
         raise ForethoughtError(
-            f"{path}: no column {column.column!r} for {column.name!r}; the file has "
-            f"{len(names)}: {names}."
-        )
-    try:
-        return table.column(number).to_numpy().astype(np.float64)
-    except (ValueError, TypeError) as error:
-        raise ForethoughtError(
-            f"{path}: column {column.column!r} for {column.name!r} holds no numbers ({error})."
+            f"{path}: cannot be read ({error}). Mend the file, or leave its episode out with "
+            "--episodes."
         ) from error

@@ -1,0 +1,147 @@
+"""What all benchmarks share: figures with goals, and the file that they are written to."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results"
+WORK = Path("runs") / "bench"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """One measured figure.
+
+    Attributes:
+        name: what it is.
+        value: the figure.
+        unit: its unit; empty for rates and ratios.
+        low: lower end of the 95 % interval, where there is one.
+        high: upper end.
+        n: episodes or clips behind it.
+        goal: what it should be, in words such as ``>= 0.95``; None where no goal was set.
+        holds: whether it is.
+    """
+
+    name: str
+    value: float
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+    goal: str | None = None
+    holds: bool | None = None
+
+
+def figure(name: str, value: float, goal: str | None = None, **details: object) -> Figure:
+    """A figure, compared with its goal (``>= x``, ``<= x``, ``< x`` or ``> x``)."""
+    holds = None
+    if goal is not None:
+        sign, limit = goal.split()
+        target = float(limit)
+        holds = {
+            ">=": value >= target,
+            "<=": value <= target,
+            "<": value < target,
+            ">": value > target,
+        }[sign]
+    return Figure(name=name, value=float(value), goal=goal, holds=holds, **details)  # type: ignore[arg-type]
+
+
+def estimate(name: str, content: dict[str, float], goal: str | None = None) -> Figure:
+    """A figure from an estimate's JSON: value, low, high, episodes."""
+    return figure(
+        name,
+        content["value"],
+        goal,
+        low=content["low"],
+        high=content["high"],
+        n=int(content["episodes"]),
+    )
+
+
+@dataclass
+class Benchmark:
+    """A running benchmark.
+
+    Attributes:
+        name: of its file and of its results.
+        seeds: training seeds.
+        data: folder of the real recordings, where it needs them.
+    """
+
+    name: str
+    seeds: list[int]
+    data: Path | None
+    figures: list[Figure] = field(default_factory=list)
+
+    def add(self, *figures: Figure) -> None:
+        """Keeps figures, and says them."""
+        for one in figures:
+            self.figures.append(one)
+            mark = {True: "holds", False: "MISSED", None: ""}[one.holds]
+            print(f"{one.name:<46} {one.value:10.4f} {one.unit:<5} {one.goal or '':<10} {mark}")
+
+    def folder(self, label: str) -> Path:
+        """A fresh folder for runs."""
+        import shutil
+
+        path = WORK / self.name / label
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir(parents=True)
+        return path
+
+
+def main(name: str, measure: Callable[[Benchmark], None], *, seeds: int = 1) -> None:
+    """Runs a benchmark from the command line and writes its results."""
+    import torch
+
+    parser = argparse.ArgumentParser(description=f"benchmark {name}")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(seeds)))
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--data", type=Path, default=os.environ.get("FORETHOUGHT_DATA"))
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    started = time.time()
+    data = Path(arguments.data) if arguments.data else None
+    benchmark = Benchmark(name=name, seeds=arguments.seeds, data=data)
+    measure(benchmark)
+    content = {
+        "name": name,
+        "command": f"make bench NAME={name}",
+        "seed": arguments.seeds,
+        "machine": _machine(arguments.threads),
+        "seconds": round(time.time() - started, 1),
+        "figures": [asdict(one) for one in benchmark.figures],
+    }
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
+    missed = [one.name for one in benchmark.figures if one.holds is False]
+    print(f"\n{len(missed)} of {len(benchmark.figures)} figures missed their goal", *missed)
+
+
+def recordings(benchmark: Benchmark) -> Path:
+    """The folder of real recordings, or an error that says how to give it."""
+    if benchmark.data is None or not benchmark.data.is_dir():
+        sys.exit("give the folder of recordings with --data, or in FORETHOUGHT_DATA")
+    return benchmark.data
+
+
+def _machine(threads: int) -> dict[str, object]:
+    import torch
+
+    return {
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": threads,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }

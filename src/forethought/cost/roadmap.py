@@ -1,0 +1,229 @@
+"""Goals behind walls: shortest paths over a map of imagined states.
+
+A metric learned from single steps knows near from far, but looks straight through a wall that it
+has not met. So the agent imagines: chains of held pushes from where it stands and from the goal
+spread over the world; a sample of the states that they reach are the nodes of a map, two of which
+are joined where one imagined step leads from one to the other. The distance of any imagined state
+is then that to a node nearby and on along the map (after Eysenbach et al., 2019, who search over
+remembered states).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from forethought.cost.critic import Embedding
+from forethought.cost.goal import keys_resolved, named_goal
+from forethought.cost.terms import BoundTerm, CostTerm, Sight
+from forethought.types import ForethoughtError, Imagination, Observation, unit_pushes
+
+UNREACHED = 1000.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Roadmap:
+    """Nodes of one world's map and the way from each to the goal.
+
+    Attributes:
+        places: ``(m, e)`` embeddings of the nodes; the first is the goal.
+        to_goal: ``(m,)`` model steps from each node to the goal, :data:`UNREACHED` where none lead.
+    """
+
+    places: Float[Tensor, "m e"]
+    to_goal: Float[Tensor, " m"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RoadmapGoal(CostTerm):
+    """Model steps to a goal along a map of imagined states.
+
+    The map is made when the first plan is scored, from where the agent then stands, and kept: it
+    costs about a second, once per goal.
+
+    Attributes:
+        observation: the goal as the sensors would show it; one for all agents, or ``(b, ...)``.
+        running: weight of the distance at each imagined step before the last.
+        num_nodes: nodes of the map.
+        num_chains: chains of pushes from start and goal together.
+        chain_steps: model steps of each chain.
+        turn_rate: chance that a chain turns at a step.
+        pushes: steps imagined from each node to find its neighbours.
+        join: how near, in steps, an imagined step must come to a node to count as leading to it.
+        near: how near a state must be to a node to go on from there.
+        longest: largest distance told, for nodes from which no way leads on.
+        seed: of the pushes.
+    """
+
+    name: str = "goal"
+    observation: Mapping[str, np.ndarray] = field(default_factory=dict)
+    running: float = 0.3
+    num_nodes: int = 320
+    num_chains: int = 160
+    chain_steps: int = 20
+    turn_rate: float = 0.25
+    pushes: int = 16
+    join: float = 0.45
+    near: float = 0.7
+    longest: float = 60.0
+    seed: int = 0
+
+    def bind(self, sight: Sight) -> BoundTerm:
+        """See :class:`CostTerm`.
+
+        Raises:
+            ForethoughtError: the agent's distance does not embed, so that no map can be made.
+        """
+        metric = sight.distance
+        if not isinstance(metric, Embedding):
+            raise ForethoughtError(
+                "roadmap_goal needs an agent whose critic embeds (LocalMetricTrainingConfig); use "
+                "goal(...) with this one."
+            )
+        goals = sight.encode(keys_resolved(self.observation, sight))
+        maps: list[Roadmap] = []
+
+        def distance_of(imagination: Imagination) -> Float[Tensor, "b n h"]:
+            if not maps:
+                starts = imagination.latents[:, 0, 0]
+                maps.extend(self._maps(sight, metric, starts, goals.expand_as(starts)))
+            places = metric.embed(imagination.latents[:, :, 1:])
+            steps = torch.stack(
+                [self._along(roadmap, place) for roadmap, place in zip(maps, places, strict=True)]
+            )
+            weights = torch.full_like(steps[0, 0], self.running)
+            weights[-1] = 1.0
+            return steps * weights
+
+        return distance_of
+
+    def _along(self, roadmap: Roadmap, places: Float[Tensor, "n h e"]) -> Float[Tensor, "n h"]:
+        """To a node nearby and on along the map; going far to a node is made dear."""
+        reach = torch.cdist(places.flatten(0, 1), roadmap.places)
+        reach = torch.where(reach < self.near, reach, 20 * reach + 10)
+        best = (reach + roadmap.to_goal.clamp_max(self.longest)).amin(1)
+        return best.unflatten(0, places.shape[:2])
+
+    # ------------------------------------------------------------------ making the map
+
+    @torch.no_grad()
+    def _maps(
+        self,
+        sight: Sight,
+        metric: Embedding,
+        starts: Float[Tensor, "b k d"],
+        goals: Float[Tensor, "b k d"],
+    ) -> list[Roadmap]:
+        generator = torch.Generator().manual_seed(self.seed)
+        push = _pusher(sight, generator)
+        return [
+            self._map(sight, metric, push, start, goal, generator)
+            for start, goal in zip(starts, goals, strict=True)
+        ]
+
+    def _map(
+        self,
+        sight: Sight,
+        metric: Embedding,
+        push: Callable[[Float[Tensor, "n c"]], Float[Tensor, "n 1 a"]],
+        start: Float[Tensor, "k d"],
+        goal: Float[Tensor, "k d"],
+        generator: torch.Generator,
+    ) -> Roadmap:
+        reached = self._chains(sight, push, torch.stack([start, goal]), generator)
+        places = metric.embed(reached)
+        chosen = spread_out(places, self.num_nodes)
+        nodes = torch.cat([goal[None], reached[chosen]])
+        places = torch.cat([metric.embed(goal[None]), places[chosen]])
+        dim = sight.space.dim // sight.space.block
+        pushes = unit_pushes((len(nodes) * self.pushes,), dim, generator).to(nodes)
+        ahead = sight.rollout(nodes.repeat_interleave(self.pushes, 0), push(pushes))[:, 1]
+        gaps = torch.cdist(metric.embed(ahead), places)
+        gaps = gaps.unflatten(0, (len(nodes), self.pushes)).amin(1)
+        edges = torch.where(gaps < self.join, 1 + gaps, torch.full_like(gaps, UNREACHED))
+        direct = torch.cdist(places, places)
+        edges = torch.where(direct < self.join, torch.minimum(edges, direct), edges)
+        return Roadmap(places=places, to_goal=shortest_to_first(edges))
+
+    def _chains(
+        self,
+        sight: Sight,
+        push: Callable[[Float[Tensor, "n c"]], Float[Tensor, "n 1 a"]],
+        ends: Float[Tensor, "2 k d"],
+        generator: torch.Generator,
+    ) -> Float[Tensor, "n k d"]:
+        """States reached by pushes that are held for a while, from start and goal in turn."""
+        count, dim = self.num_chains, sight.space.dim // sight.space.block
+        state = ends[torch.arange(count) % 2]
+        heading = unit_pushes((count,), dim, generator)
+        reached = []
+        for _ in range(self.chain_steps):
+            turn = torch.rand(count, 1, generator=generator) < self.turn_rate
+            heading = torch.where(turn, unit_pushes((count,), dim, generator), heading)
+            state = sight.rollout(state, push(heading.to(state)))[:, 1]
+            reached.append(state)
+        return torch.cat(reached)
+
+
+def roadmap_goal(
+    *,
+    image: np.ndarray | None = None,
+    state: np.ndarray | None = None,
+    observation: Observation | None = None,
+) -> RoadmapGoal:
+    """Be where the sensors would show this, by ways found in imagination.
+
+    Args:
+        image: goal image for an agent with one camera: uint8 ``(height, width, 3)``.
+        state: goal state vector.
+        observation: a whole goal observation, by keys.
+
+    Raises:
+        ForethoughtError: nothing was given.
+    """
+    return RoadmapGoal(observation=named_goal(image=image, state=state, observation=observation))
+
+
+def spread_out(places: Float[Tensor, "n e"], count: int) -> Int[Tensor, " m"]:
+    """Indices of ``count`` places that cover them all: each next one is farthest off."""
+    gap = torch.full((len(places),), float("inf")).to(places)
+    chosen = [0]
+    for _ in range(min(count, len(places)) - 1):
+        gap = torch.minimum(gap, (places - places[chosen[-1]]).square().sum(-1))
+        chosen.append(int(gap.argmax()))
+    return torch.tensor(chosen)
+
+
+def shortest_to_first(edges: Float[Tensor, "m m"], rounds: int = 60) -> Float[Tensor, " m"]:
+    """Length of the shortest path from each node to the first (Bellman, 1958).
+
+    Args:
+        edges: ``edges[i, j]`` is the cost of going from i to j.
+        rounds: edges on a path at most.
+    """
+    length = torch.full_like(edges[0], UNREACHED)
+    length[0] = 0
+    for _ in range(rounds):
+        shorter = torch.minimum(length, (edges + length).amin(1))
+        if torch.equal(shorter, length):
+            break
+        length = shorter
+    return length
+
+
+def _pusher(
+    sight: Sight, generator: torch.Generator
+) -> Callable[[Float[Tensor, "n c"]], Float[Tensor, "n 1 a"]]:
+    """World actions in box units, held for a model step, in world units."""
+    space = sight.space
+    middle, half = (space.low + space.high) / 2, (space.high - space.low) / 2
+
+    def push(units: Float[Tensor, "n c"]) -> Float[Tensor, "n 1 a"]:
+        return (middle + half * units.repeat(1, space.block)).unsqueeze(1)
+
+    return push

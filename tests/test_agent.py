@@ -1,0 +1,167 @@
+"""The agent perceives, imagines and decides; and says what is wrong with its input."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from forethought import worlds
+from forethought.actor import CEM
+from forethought.agent import Agent
+from forethought.cost import effort, goal
+from forethought.memory import ObservationWindow
+from forethought.model import Model
+from forethought.types import ForethoughtError, PlanStatus
+
+CAMERA = "observation.images.top"
+PLANNER = CEM(horizon=3, num_samples=32, num_iterations=2, num_elites=6)
+
+
+def task(seed: int = 3) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    world = worlds.make("two_rooms", 1)
+    observation = world.reset([seed])
+    return {CAMERA: observation[CAMERA][0]}, world.goal()[CAMERA][0]
+
+
+def agent(model: Model, **settings) -> Agent:
+    _, image = task()
+    return Agent(model, cost=goal(image=image) + 0.1 * effort(), actor=PLANNER, **settings)
+
+
+def test_a_decision_carries_its_evidence(model) -> None:
+    observation, _ = task()
+    decision = agent(model).act(observation)
+    assert decision.action.shape == (2,) and decision.action.dtype == np.float32
+    assert np.abs(decision.action).max() <= 1.2 + 1e-6
+    assert decision.plan.status is PlanStatus.FOUND and decision.mode == 2
+    total = sum(decision.plan.terms.values())
+    torch.testing.assert_close(total, decision.plan.energy)
+    assert set(decision.plan.terms) == {"goal", "effort"}
+
+
+def test_a_plan_is_carried_out_before_the_next_search(model) -> None:
+    """Five world steps of one model step, then a new plan, and surprise is known."""
+    one = agent(model)
+    observation, _ = task()
+    decisions = [one.act(observation) for _ in range(6)]
+    assert [d.plan_step for d in decisions] == [0, 1, 2, 3, 4, 0]
+    expected = decisions[0].plan.actions[0, 0].reshape(5, 2).numpy()
+    np.testing.assert_allclose([d.action for d in decisions[:5]], expected)
+    assert np.isnan(decisions[0].surprise).all() and np.isfinite(decisions[5].surprise).all()
+
+
+def test_the_same_seed_gives_the_same_actions(model) -> None:
+    observation, _ = task()
+    first, second = (agent(model, seed=4).act(observation).action for _ in range(2))
+    assert np.array_equal(first, second)
+
+
+def test_reset_forgets_the_episode(model) -> None:
+    one = agent(model)
+    observation, _ = task()
+    one.act(observation)
+    one.reset()
+    assert one.act(observation).plan_step == 0
+
+
+def test_many_agents_act_at_once(model) -> None:
+    world = worlds.make("two_rooms", 4)
+    observation = world.reset(range(4))
+    many = Agent(model, cost=goal(observation=world.goal()), actor=PLANNER, num_agents=4)
+    assert many.act_batch(observation).action.shape == (4, 2)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda image: {}, r"lacks 'observation.images.top'"),
+        (lambda image: {CAMERA: image[:32]}, r"shape \(32, 64, 3\), expected \(64, 64, 3\)"),
+        (lambda image: {CAMERA: image.astype(np.float32)}, r"float32, expected uint8"),
+    ],
+)
+def test_wrong_observations_are_named(model, change, message) -> None:
+    observation, _ = task()
+    with pytest.raises(ForethoughtError, match=message):
+        agent(model).act(change(observation[CAMERA]))
+
+
+def test_a_goal_of_another_size_is_refused_at_once(model) -> None:
+    with pytest.raises(ForethoughtError, match="the goal"):
+        Agent(model, cost=goal(image=np.zeros((32, 32, 3), np.uint8)), actor=PLANNER)
+
+
+def test_a_plan_must_outlast_its_execution(model) -> None:
+    observation, _ = task()
+    with pytest.raises(ForethoughtError, match="replan_every=40"):
+        agent(model, replan_every=40).act(observation)
+
+
+def test_terms_add_scale_and_print(model) -> None:
+    _, image = task()
+    cost = goal(image=image) + 0.5 * effort()
+    assert str(cost).splitlines()[1:] == ["goal    1", "effort  0.5"]
+    with pytest.raises(ForethoughtError, match="named"):
+        cost + effort()
+
+
+def test_the_window_clamps_and_keeps_its_gap() -> None:
+    """Three frames, two steps apart, as the training windows have them."""
+    window = ObservationWindow(frame_stack=3, frame_gap=2)
+    for step in range(6):
+        window = window.see({"x": np.array([step])})
+        stacked = window.stacked()["x"][0].tolist()
+        assert stacked == [max(0, step - 4), max(0, step - 2), step]
+
+
+# ------------------------------------------------------------------------ models on disk
+
+
+def test_a_model_survives_saving(model, tmp_path) -> None:
+    model.save_pretrained(tmp_path)
+    again = Model.from_pretrained(tmp_path)
+    for name, value in model.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value)
+    assert again.notes == model.notes
+
+
+def test_other_formats_and_damage_are_refused(model, tmp_path) -> None:
+    with pytest.raises(ForethoughtError, match=r"config\.json is missing"):
+        Model.from_pretrained(tmp_path)
+    model.save_pretrained(tmp_path)
+    config = tmp_path / "config.json"
+    content = json.loads(config.read_text())
+    config.write_text(json.dumps({**content, "format": 99}))
+    with pytest.raises(ForethoughtError, match="found model format 99, this version reads 1"):
+        Model.from_pretrained(tmp_path)
+    config.write_text(json.dumps(content))
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
+    with pytest.raises(ForethoughtError, match="cannot be read"):
+        Model.from_pretrained(tmp_path)
+
+
+def test_goals_in_worlds_with_discrete_actions() -> None:
+    """An agent for cartpole chooses integers."""
+    from forethought.model import ModelConfig
+    from forethought.perception import CNNConfig, Normaliser, PerceptionConfig
+    from forethought.world_model import ResidualMLPConfig, WorldModelConfig
+
+    world = worlds.make("cartpole", 2)
+    (camera,) = world.signature.cameras
+    config = ModelConfig(
+        world_model=WorldModelConfig(
+            perception=PerceptionConfig(encoders={camera: CNNConfig()}, frame_stack=2),
+            predictor=ResidualMLPConfig(),
+            action_block=2,
+        )
+    )
+    normalisers = {"action": Normaliser([0.5] * 4, [0.5] * 4)}
+    untrained = Model(config, world.signature, normalisers)
+    observation = world.reset([0, 1])
+    many = Agent(untrained, cost=goal(observation=world.goal()), actor=PLANNER, num_agents=2)
+    action = many.act_batch(observation).action
+    assert action.shape == (2,) and set(action.tolist()) <= {0, 1}
+    world.step(action)

@@ -1,0 +1,72 @@
+"""The house rules that a machine can check."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SOURCES = sorted((ROOT / "src").rglob("*.py"))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import forethought",
+        "from forethought.cli import main; main(['--help'])",
+        "from forethought.cli import main; main(['--version'])",
+    ],
+)
+def test_torch_is_not_loaded_until_it_is_needed(statement: str) -> None:
+    """Importing the package and asking for help stay cheap."""
+    program = f"{statement}\nimport sys\nassert 'torch' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_nothing_is_unpickled() -> None:
+    """No source names a loader that could execute what a file says."""
+    forbidden = re.compile(r"pickle|torch\.load\(|allow_pickle=True|eval\(\w+\)$|joblib")
+    found = [
+        f"{path.name}: {line.strip()}"
+        for path in SOURCES
+        for line in path.read_text().splitlines()
+        if forbidden.search(line) and "Never" not in line and "allow_pickle=False" not in line
+    ]
+    assert found == []
+
+
+def test_no_device_is_named() -> None:
+    """Code follows the device of its model."""
+    literal = re.compile(r"""["'](cuda|mps|cpu)(:\d+)?["']""")
+    assert [p.name for p in SOURCES if literal.search(p.read_text())] == []
+
+
+def test_every_public_function_is_typed() -> None:
+    """Annotations everywhere, so that shapes can be checked."""
+    import ast
+
+    missing = []
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef) and node.name[0] != "_" and not node.returns:
+                missing.append(f"{path.name}:{node.lineno} {node.name}")
+    assert missing == []
+
+
+def test_documents_quote_results_that_are_there() -> None:
+    """Every results file that a document names exists, and each says how it was made."""
+    import json
+
+    named = {
+        name
+        for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+        for name in re.findall(r"benchmarks/results/(\w+)\.json", path.read_text())
+    }
+    for name in named:
+        content = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
+        assert content["name"] == name and content["command"] and content["figures"]
