@@ -81,7 +81,7 @@ def test_the_pendulum_picture_does_not_show_the_torque() -> None:
         assert angle["angle.cos"] ** 2 + angle["angle.sin"] ** 2 == pytest.approx(1, abs=1e-5)
         bare = PendulumEnv(render_mode="rgb_array")
         bare.reset()
-        bare.screen_dim = 128
+        bare.screen_dim = 512
         bare.state = np.array([np.arctan2(angle["angle.sin"][0], angle["angle.cos"][0]), 0.0])
         plain = reduced(np.asarray(bare.render()), 64)
         difference = np.abs(world.observe()[CAMERA][0].astype(int) - plain.astype(int))

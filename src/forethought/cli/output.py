@@ -106,5 +106,6 @@ def _warnings_told() -> Any:
         print(f"warning: {message}", file=sys.stderr)
 
     with warnings.catch_warnings():
+        warnings.simplefilter("default")
         warnings.showwarning = told
         yield

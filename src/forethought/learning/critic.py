@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -25,9 +25,19 @@ from forethought.world_model.world_model import WorldModel
 
 
 class CriticTraining(ABC):
-    """A way to learn a distance on frozen latents."""
+    """A way to learn a distance on frozen latents; a frozen dataclass.
+
+    Attributes:
+        critic: the form of the distance.
+        optimiser: steps, batch size, learning rate.
+    """
 
     critic: CriticConfig
+    optimiser: OptimiserConfig
+
+    @abstractmethod
+    def with_steps(self, num_steps: int) -> CriticTraining:
+        """The same training with another number of steps."""
 
     @abstractmethod
     def stage(
@@ -65,6 +75,10 @@ class CriticTrainingConfig(CriticTraining):
     discount: float = 1.0
     target_rate: float = 0.01
     longest: float = 200.0
+
+    def with_steps(self, num_steps: int) -> CriticTrainingConfig:
+        """See :class:`CriticTraining`."""
+        return replace(self, optimiser=replace(self.optimiser, num_steps=max(1, num_steps)))
 
     def stage(
         self,

@@ -10,7 +10,7 @@ another.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -46,6 +46,10 @@ class LocalMetricTrainingConfig(CriticTraining):
     cap: float = 25.0
     softness: float = 4.0
     constraint: float = 100.0
+
+    def with_steps(self, num_steps: int) -> LocalMetricTrainingConfig:
+        """See :class:`CriticTraining`."""
+        return replace(self, optimiser=replace(self.optimiser, num_steps=max(1, num_steps)))
 
     def stage(
         self,

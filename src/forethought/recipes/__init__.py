@@ -90,13 +90,21 @@ def configure(
         recipe: its name.
         signature: of the data.
         seed: of weights, batches and the split.
-        steps: steps of pretraining instead of the recipe's.
+        steps: steps of pretraining instead of the recipe's; the critic's follow in proportion.
     """
     config = replace(get(recipe).training(signature), seed=seed)
-    if steps is not None:
-        optimiser = replace(config.objective.optimiser, num_steps=steps)
-        config = replace(config, objective=replace(config.objective, optimiser=optimiser))
-    return config
+    return config if steps is None else _scaled(config, steps)
+
+
+def _scaled(config: TrainConfig, steps: int) -> TrainConfig:
+    """The same run with another number of pretraining steps, and the critic's in proportion."""
+    objective, critic = config.objective, config.critic
+    share = steps / objective.optimiser.num_steps
+    optimiser = replace(objective.optimiser, num_steps=steps)
+    config = replace(config, objective=replace(objective, optimiser=optimiser))
+    if critic is None:
+        return config
+    return replace(config, critic=critic.with_steps(round(share * critic.optimiser.num_steps)))
 
 
 def train(
@@ -117,7 +125,7 @@ def train(
         recipe: name of the recipe.
         out: folder of the run.
         seed: of weights, batches and the split.
-        steps: steps of pretraining instead of the recipe's.
+        steps: steps of pretraining instead of the recipe's; the critic's follow in proportion.
         resume: continue the run in ``out``; start it if there is none.
         tensorboard: also write TensorBoard events.
         visible: show progress.

@@ -50,7 +50,7 @@ def _training(signature: Signature) -> TrainConfig:
             action_block=3,
         ),
         objective=JEPAConfig(
-            optimiser=OptimiserConfig(num_steps=900, batch_size=32, learning_rate=3e-3),
+            optimiser=OptimiserConfig(num_steps=900, batch_size=32, learning_rate=3e-3, clip=5.0),
             regularisers=(
                 VICRegConfig(weight=1.0, covariance=0.25),
                 InverseDynamicsConfig(weight=1.0),

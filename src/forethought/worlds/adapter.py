@@ -82,8 +82,15 @@ class GoalTask:
             "override GoalTask.oracle to give evaluation a ceiling."
         )
 
-    def before_render(self, env: gymnasium.Env) -> None:
-        """Called before each picture, e.g. to hide what a camera would not see."""
+    def picture(self, env: gymnasium.Env, size: int) -> UInt8[np.ndarray, "size size 3"]:
+        """What the camera sees, reduced to ``size``; e.g. without what it would not see."""
+        return reduced(np.asarray(env.render()), size)
+
+    def explored_action(
+        self, space: spaces.Space, generator: np.random.Generator
+    ) -> np.ndarray | np.int64:
+        """An action of the exploring behaviour; uniform by default."""
+        return sampled(space, generator)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,12 +231,12 @@ class GymnasiumWorld:
             self._over[index] = False
             self._pictures[index] = self._picture(env)
         space = self._envs[0].action_space
-        held = [sampled(space, generator) for generator in generators]
+        held = [self.task.explored_action(space, generator) for generator in generators]
 
         def act(_: Observation) -> np.ndarray:
             for index, generator in enumerate(generators):
                 if generator.random() > self.config.persistence:
-                    held[index] = sampled(space, generator)
+                    held[index] = self.task.explored_action(space, generator)
             return np.array(held)
 
         return act
@@ -259,8 +266,7 @@ class GymnasiumWorld:
         size = self.config.image_size
         if not size:
             return np.zeros((0, 0, 3), np.uint8)
-        self.task.before_render(env)
-        return reduced(np.asarray(env.render()), size)
+        return self.task.picture(env, size)
 
     def _observation(
         self, pictures: Sequence[np.ndarray], vectors: Sequence[np.ndarray]
