@@ -63,8 +63,8 @@ class RoadmapGoal(CostTerm):
     name: str = "goal"
     observation: Mapping[str, np.ndarray] = field(default_factory=dict)
     running: float = 0.3
-    num_nodes: int = 320
-    num_chains: int = 160
+    num_nodes: int = 400
+    num_chains: int = 200
     chain_steps: int = 20
     turn_rate: float = 0.25
     pushes: int = 16

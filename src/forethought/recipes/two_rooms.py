@@ -114,7 +114,7 @@ def _plain(signature: Signature) -> TrainConfig:
         recipe="two_rooms",
         world_model=WorldModelConfig(
             perception=PerceptionConfig(
-                encoders={camera: CNNConfig(width=16, patch=4, channels=(32, 48, 64))}
+                encoders={camera: CNNConfig(width=16, patch=4, channels=(16, 32, 32))}
             ),
             predictor=ResidualMLPConfig(hidden=(128, 128)),
             action_block=5,
@@ -130,7 +130,7 @@ def _plain(signature: Signature) -> TrainConfig:
         ),
         critic=CriticTrainingConfig(
             critic=MetricDistanceConfig(hidden=(256, 256), embedding=32),
-            optimiser=OptimiserConfig(num_steps=2500, batch_size=256, learning_rate=1e-3),
+            optimiser=OptimiserConfig(num_steps=2000, batch_size=256, learning_rate=1e-3),
             other_episodes=0.5,
         ),
         probes=ProbeTrainingConfig(key=TRUTH),
