@@ -76,11 +76,13 @@ class Benchmark:
         name: of its file and of its results.
         seeds: training seeds.
         data: folder of the real recordings, where it needs them.
+        resume: whether what an interrupted benchmark left is continued.
     """
 
     name: str
     seeds: list[int]
     data: Path | None
+    resume: bool = False
     figures: list[Figure] = field(default_factory=list)
 
     def add(self, *figures: Figure) -> None:
@@ -91,12 +93,13 @@ class Benchmark:
             print(f"{one.name:<46} {one.value:10.4f} {one.unit:<5} {one.goal or '':<10} {mark}")
 
     def folder(self, label: str) -> Path:
-        """A fresh folder for runs."""
+        """A folder for runs; a fresh one unless resuming."""
         import shutil
 
         path = WORK / self.name / label
-        shutil.rmtree(path, ignore_errors=True)
-        path.mkdir(parents=True)
+        if not self.resume:
+            shutil.rmtree(path, ignore_errors=True)
+        path.mkdir(parents=True, exist_ok=True)
         return path
 
 
@@ -108,11 +111,12 @@ def main(name: str, measure: Callable[[Benchmark], None], *, seeds: int = 1) -> 
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(seeds)))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--data", type=Path, default=os.environ.get("FORETHOUGHT_DATA"))
+    parser.add_argument("--resume", action="store_true", help="continue an interrupted run")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     started = time.time()
     data = Path(arguments.data) if arguments.data else None
-    benchmark = Benchmark(name=name, seeds=arguments.seeds, data=data)
+    benchmark = Benchmark(name=name, seeds=arguments.seeds, data=data, resume=arguments.resume)
     measure(benchmark)
     content = {
         "name": name,

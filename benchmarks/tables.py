@@ -6,8 +6,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 HEAD = """# Results
 
-Made by `python benchmarks/tables.py` from `benchmarks/results/*.json`; each file is written by the command named beside it.
-Intervals are 95 %. A missed goal stays in the table.
+Made by `python benchmarks/tables.py` from `benchmarks/results/*.json`; each file is written by
+the command named beside it. Intervals are 95 %. A missed goal stays in the table.
 """
 
 

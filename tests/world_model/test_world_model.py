@@ -176,19 +176,28 @@ def test_a_healthy_model_has_no_findings(generator) -> None:
     latents, actions = clips(generator, moving=1.0, between=1.0)
     predicted = latents + 0.1 * torch.randn(latents.shape, generator=generator)
     predicted[:, 0] = latents[:, 0]
-    assert not collapse_report(latents, predicted, actions).collapsed
+    assert not collapse_report(latents, predicted, actions, latents.roll(1, 0)).collapsed
 
 
 def test_slow_features_are_named(generator) -> None:
     """Large differences between episodes, nothing within: symptom and remedy are told."""
     latents, actions = clips(generator, moving=0.0, between=3.0)
-    report = collapse_report(latents, latents, actions)
+    report = collapse_report(latents, latents, actions, latents)
     assert any("slow features" in f and "TemporalVariance" in f for f in report.findings)
     assert any("actions are lost" in f for f in report.findings)
+
+
+def test_actions_that_only_the_predictor_can_read_are_not_lost(generator) -> None:
+    """Where a linear readout fails, a prediction that needs the right actions proves them kept."""
+    latents, actions = clips(generator, moving=1.0, between=1.0)
+    hidden = latents.abs().sqrt() * torch.randint(0, 2, latents.shape, generator=generator)
+    report = collapse_report(hidden, hidden, actions, hidden.roll(1, 0))
+    assert report.action_gain > 0.9
+    assert not any("actions are lost" in finding for finding in report.findings)
 
 
 def test_total_collapse_is_named(generator) -> None:
     """A constant latent."""
     latents, actions = clips(generator, moving=0.0, between=0.0)
-    report = collapse_report(latents, latents, actions)
+    report = collapse_report(latents, latents, actions, latents)
     assert any(f.startswith("collapsed") for f in report.findings)

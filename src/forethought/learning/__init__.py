@@ -1,5 +1,6 @@
 """Learning: pretraining, the critic, probes; a loop that resumes to the bit."""
 
+from forethought.learning.augmentation import AugmentationConfig
 from forethought.learning.critic import CriticTrainingConfig
 from forethought.learning.errors import AnchoredError, ErrorAgainstCopy, SquaredError
 from forethought.learning.jepa import JEPAConfig
@@ -10,6 +11,7 @@ from forethought.learning.trainer import OptimiserConfig
 
 __all__ = [
     "AnchoredError",
+    "AugmentationConfig",
     "CriticTrainingConfig",
     "ErrorAgainstCopy",
     "JEPAConfig",

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from forethought.config import register
 from forethought.data.windows import WindowSampler
+from forethought.learning.augmentation import AugmentationConfig
 from forethought.learning.errors import PredictionErrorConfig, SquaredError
 from forethought.learning.trainer import OptimiserConfig, Stage
 from forethought.types import ForethoughtError, Windows
@@ -33,12 +34,14 @@ class JEPAConfig:
         regularisers: what keeps latents from collapsing; each carries its weight.
         horizon: model steps rolled out in training.
         error: what prediction is measured by.
+        augmentation: how training clips are changed; None to leave them as recorded.
     """
 
     optimiser: OptimiserConfig
     regularisers: tuple[RegulariserConfig, ...]
     horizon: int = 8
     error: PredictionErrorConfig = field(default_factory=SquaredError)
+    augmentation: AugmentationConfig | None = None
 
 
 class Regularisers(nn.Module):
@@ -117,6 +120,8 @@ class JEPAStage(Stage):
     def loss(self, generator: torch.Generator) -> tuple[Float[Tensor, ""], Mapping[str, Tensor]]:
         """See :class:`Stage`."""
         clips = self.clips.sample(self.optimiser.batch_size, generator)
+        if self.config.augmentation:
+            clips = self.config.augmentation(clips, generator)
         latents, predicted, actions = self._foresee(clips)
         prediction = self.config.error(predicted, latents)
         terms = self.regularisers(latents, actions, generator)
@@ -143,7 +148,8 @@ class JEPAStage(Stage):
                 "training diverged: latents or predictions of held-out clips are not finite; lower "
                 "the learning rate, or check the data with `forethought data check`."
             )
-        return collapse_report(latents, predicted, actions)
+        shuffled = self.world_model.rollout(latents[:, 0], actions.roll(1, 0))
+        return collapse_report(latents, predicted, actions, shuffled)
 
     def monitor(self) -> Mapping[str, float]:
         """See :class:`Stage`."""
@@ -152,6 +158,7 @@ class JEPAStage(Stage):
             "effective_rank": report.effective_rank,
             "within_share": report.within_share,
             "inverse_r2": report.inverse_r2,
+            "action_gain": report.action_gain,
             "copy_ratio": report.copy_ratio,
             "rollout_ratio": report.rollout_ratio,
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from forethought.evaluation.prediction import PredictionProtocol
 from forethought.learning import (
     AnchoredError,
+    AugmentationConfig,
     ErrorAgainstCopy,
     JEPAConfig,
     OptimiserConfig,
@@ -83,12 +84,21 @@ def robot_camera() -> Recipe:
 
 
 def driving() -> Recipe:
-    """A car seen by its camera, with steering and throttle."""
+    """A car seen by its camera; the first action steers, and is mirrored with the picture."""
     return Recipe(
         name="driving",
         description="a car seen by its camera, with steering and throttle",
         training=lambda signature: _camera(
-            signature, "driving", frames=2, width=32, steps=700, weight_decay=0.05
+            signature,
+            "driving",
+            frames=2,
+            width=32,
+            steps=600,
+            weight_decay=0.05,
+            dropout=0.2,
+            augmentation=AugmentationConfig(
+                shift=6, brightness=0.15, mirrored=(0,), action_dim=signature.action.dim
+            ),
         ),
         prediction=PredictionProtocol(horizons=(5, 10, 20), recoveries=(5,)),
     )
@@ -164,7 +174,15 @@ def _state(
 
 
 def _camera(
-    signature: Signature, recipe: str, *, frames: int, width: int, steps: int, weight_decay: float
+    signature: Signature,
+    recipe: str,
+    *,
+    frames: int,
+    width: int,
+    steps: int,
+    weight_decay: float,
+    dropout: float = 0.0,
+    augmentation: AugmentationConfig | None = None,
 ) -> TrainConfig:
     """One camera at 64x64; the state, where there is one, is only read by probes."""
     if not signature.cameras:
@@ -180,7 +198,7 @@ def _camera(
                 encoders={camera: CNNConfig(width=width, patch=4, channels=(32, 48, 64))},
                 frame_stack=frames,
             ),
-            predictor=ResidualMLPConfig(hidden=(256, 256)),
+            predictor=ResidualMLPConfig(hidden=(256, 256), dropout=dropout),
             action_block=5,
         ),
         objective=JEPAConfig(
@@ -193,6 +211,7 @@ def _camera(
                 InverseDynamicsConfig(weight=1.0),
             ),
             horizon=4,
+            augmentation=augmentation,
         ),
         probes=ProbeTrainingConfig(key=STATE) if STATE in signature.observation else None,
         image_size=(64, 64),
