@@ -1,11 +1,10 @@
 """Reports: one self-contained HTML file for each thing that was measured."""
 
+from forethought.evaluation.report.prediction_report import predict_report, prediction_rows
 from forethought.evaluation.report.reports import (
     demo_report,
     evaluate_report,
     outcome_rows,
-    predict_report,
-    prediction_rows,
     train_report,
 )
 

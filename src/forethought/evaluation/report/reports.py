@@ -1,4 +1,4 @@
-"""The reports: of a training run, of planning, of prediction, and of the demo."""
+"""The reports of a training run, of planning, and of the demo."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from forethought.data.record import TRUTH
 from forethought.data.store import Dataset, EpisodeArrays
 from forethought.data.windows import WindowConfig, WindowSampler
 from forethought.evaluation.planning import Outcome, PlanningResults
-from forethought.evaluation.prediction import PredictionResults
 from forethought.evaluation.report import drawings
 from forethought.evaluation.report.animation import episode_frames
 from forethought.evaluation.report.page import (
@@ -377,139 +376,6 @@ def critic_section(model: Model, world: World, seed: int) -> Section | None:
         figures=[
             embed_drawing(drawings.distance_map(background, points, maps, goal), "Distance maps.")
         ],
-    )
-
-
-# ------------------------------------------------------------------------------- prediction
-
-
-def prediction_rows(
-    results: PredictionResults,
-) -> list[tuple[str, list[str], list[list[str]]]]:
-    """The tables of prediction: title, header, rows."""
-    errors = [
-        [
-            f"{h.steps} ({h.seconds:.2g} s)",
-            f"{h.quantities:.4f}",
-            f"{h.quantities_shuffled:.3f}",
-            f"{h.linear:.3f}",
-            f"{h.ridge:.4f}",
-            f"{h.latent:.4f}",
-            f"{h.latent_shuffled:.3f}",
-            f"{h.latent_linear:.3f}",
-        ]
-        for h in results.horizons
-    ]
-    recoveries = [
-        [str(r.steps), f"{r.plan:.4f}", f"{r.proposal:.4f}", f"{r.ridge:.4f}", f"{r.mean:.3f}"]
-        for r in results.recoveries
-    ]
-    return [
-        (
-            "Squared error of the change over that of copy (1)",
-            [
-                "steps ahead",
-                "model",
-                "shuffled actions",
-                "linear",
-                "ridge",
-                "model (latent)",
-                "shuffled (latent)",
-                "linear (latent)",
-            ],
-            errors,
-        ),
-        (
-            "Recovered action, squared error",
-            ["steps between", "plan", "inverse model alone", "ridge", "mean action"],
-            recoveries,
-        ),
-        (
-            "Spliced against untouched clips, AUROC",
-            ["surprise", "size of the change (control)"],
-            [[f"{results.splice_auroc:.3f}", f"{results.splice_auroc_copy:.3f}"]],
-        ),
-    ]
-
-
-def predict_report(run: Path, results: PredictionResults) -> Path:
-    """Writes ``predict.html``; returns its path."""
-    horizons = [vars(h) for h in results.horizons]
-    longest = results.horizons[-1]
-    examples = results.examples
-    tables = prediction_rows(results)
-    sections = [
-        Section(
-            title="Open-loop prediction",
-            text="Told the actions, the model foresees how the quantities change; 1 is the "
-            'error of "nothing changes". A model that uses its actions gets worse when they '
-            "are shuffled.",
-            tables=[Table(header=tables[0][1], rows=tables[0][2])],
-            gallery=[
-                embed_drawing(
-                    drawings.error_by_horizon(horizons, space="quantities"), "Quantities."
-                ),
-                embed_drawing(drawings.error_by_horizon(horizons, space="latent"), "Latents."),
-            ],
-        ),
-        Section(
-            title="Recorded and foreseen",
-            text="Four held-out clips, in standard units, foreseen from their first moment.",
-            figures=[
-                embed_drawing(
-                    drawings.recorded_against_predicted(
-                        results.quantities,
-                        examples["seconds"],
-                        examples["recorded"],
-                        examples["predicted"],
-                    ),
-                    "The first quantities of four clips.",
-                )
-            ],
-        ),
-        Section(
-            title="Planning recovers what was done",
-            text="Given the moment now and one later, which actions lie between? Error of the "
-            "first; guessing the mean scores about 1.",
-            tables=[Table(header=tables[1][1], rows=tables[1][2])],
-        ),
-        Section(
-            title="Surprise",
-            text="Prediction error one model step ahead, on untouched clips and on clips that were "
-            "cut into another moment.",
-            tables=[Table(header=tables[2][1], rows=tables[2][2])],
-            figures=[
-                embed_drawing(
-                    drawings.histogram(
-                        {"untouched": examples["untouched"], "spliced": examples["spliced"]},
-                        label="surprise",
-                    ),
-                    "Surprise of held-out clips.",
-                )
-            ],
-        ),
-    ]
-    return write_page(
-        run / "predict.html",
-        title=f"Prediction on {results.data}",
-        lead=f"{results.clips} clips of held-out episodes.",
-        cards=[
-            Card(
-                value=f"{longest.quantities:.4f}",
-                label=f"error {longest.steps} steps ahead",
-                note=f"ridge {longest.ridge:.4f}, copy 1",
-            ),
-            Card(value=f"{results.splice_auroc:.3f}", label="AUROC of surprise on splices"),
-            *(
-                Card(
-                    value=f"{r.plan:.3f}",
-                    label=f"recovered action, {r.steps} steps",
-                    note=f"ridge {r.ridge:.3f}, mean {r.mean:.2f}",
-                )
-                for r in results.recoveries[:1]
-            ),
-        ],
-        sections=sections,
     )
 
 
