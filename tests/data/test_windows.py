@@ -18,6 +18,7 @@ configs = st.builds(
     action_block=st.integers(1, 4),
     frame_stack=st.integers(1, 3),
     frame_gap=st.integers(1, 3),
+    whole_history=st.booleans(),
 )
 
 
@@ -36,7 +37,7 @@ def arrays(lengths: list[int], *, discrete: bool = False) -> EpisodeArrays:
 
 
 def long_enough(lengths: list[int], config: WindowConfig) -> list[int]:
-    return [n for n in lengths if n > config.span] + [config.span + 1 + max(lengths, default=0)]
+    return [n for n in lengths if n >= config.rows] + [config.rows + max(lengths, default=0)]
 
 
 def check_rows(clips: Windows, config: WindowConfig, lengths: list[int]) -> None:
@@ -47,7 +48,9 @@ def check_rows(clips: Windows, config: WindowConfig, lengths: list[int]) -> None
         for j in range(config.length):
             row = start + j * config.action_block
             for k in range(config.frame_stack):
-                frame = max(0, row - (config.frame_stack - 1 - k) * config.frame_gap)
+                before = row - (config.frame_stack - 1 - k) * config.frame_gap
+                assert before >= 0 or not config.whole_history
+                frame = max(0, before)
                 assert clips.observation[STATE][i, j, k, :2].tolist() == [episode, frame]
             if j < config.length - 1:
                 taken = [[episode, row + step] for step in range(config.action_block)]
@@ -61,7 +64,8 @@ def test_clips_never_cross_an_episode(lengths: list[int], config: WindowConfig, 
     sampler = WindowSampler(arrays(lengths), config)
     check_rows(sampler.sample(16, torch.Generator().manual_seed(seed)), config, lengths)
     episodes, steps = sampler.starts()
-    expected = [(e, s) for e, n in enumerate(lengths) for s in range(n - config.span)]
+    first = (config.frame_stack - 1) * config.frame_gap if config.whole_history else 0
+    expected = [(e, s) for e, n in enumerate(lengths) for s in range(first, n - config.span)]
     assert list(zip(episodes.tolist(), steps.tolist(), strict=True)) == expected
     assert sampler.num_windows == len(expected)
     check_rows(sampler.at(episodes, steps), config, lengths)
@@ -106,7 +110,7 @@ def test_short_episodes_are_said() -> None:
     with pytest.warns(UserWarning, match=r"2 of 3 episodes .*\[10, 12\]"):
         sampler = WindowSampler(arrays([4, 10, 3]), WindowConfig(length=3, action_block=2))
     assert set(sampler.starts()[0].tolist()) == {1}
-    with pytest.raises(ForethoughtError, match=r"spans 21 rows.*longest of 3 episodes has 10"):
+    with pytest.raises(ForethoughtError, match=r"needs 21 rows.*longest of 3 episodes has 10"):
         WindowSampler(arrays([4, 10, 3]), WindowConfig(length=11, action_block=2))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
@@ -23,6 +23,8 @@ class WindowConfig:
         action_block: world steps in a model step.
         frame_stack: frames that make one observation (``f``).
         frame_gap: world steps between stacked frames.
+        whole_history: leave out clips whose first frames would lie before the episode, where they
+            could only be filled with its first row.
 
     Raises:
         ForethoughtError: a number that is not at least 1.
@@ -32,16 +34,27 @@ class WindowConfig:
     action_block: int
     frame_stack: int = 1
     frame_gap: int = 1
+    whole_history: bool = False
 
     def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            if value < 1:
+        for name in ("length", "action_block", "frame_stack", "frame_gap"):
+            if (value := getattr(self, name)) < 1:
                 raise ForethoughtError(f"windows: {name} is {value}; expected at least 1.")
+
+    @property
+    def first(self) -> int:
+        """Row of an episode at which its first clip begins."""
+        return (self.frame_stack - 1) * self.frame_gap if self.whole_history else 0
 
     @property
     def span(self) -> int:
         """World steps from the first observation of a clip to the last."""
         return (self.length - 1) * self.action_block
+
+    @property
+    def rows(self) -> int:
+        """Rows of an episode that a clip and its history need."""
+        return self.first + self.span + 1
 
 
 class WindowSampler:
@@ -58,7 +71,7 @@ class WindowSampler:
     def __init__(self, arrays: EpisodeArrays, config: WindowConfig) -> None:
         self.arrays = arrays
         self.config = config
-        self._per_episode = (arrays.lengths - config.span).clamp_min(0)
+        self._per_episode = (arrays.lengths - config.span - config.first).clamp_min(0)
         self._refuse_short()
         self._ends = self._per_episode.cumsum(0)
         self._episodes = torch.tensor(arrays.episodes)
@@ -112,7 +125,7 @@ class WindowSampler:
 
     def _locate(self, index: Int[Tensor, " n"]) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"]]:
         episode = torch.searchsorted(self._ends, index, right=True)
-        return episode, index - (self._ends - self._per_episode)[episode]
+        return episode, index - (self._ends - self._per_episode)[episode] + self.config.first
 
     def _refuse_short(self) -> None:
         arrays, config = self.arrays, self.config
@@ -121,27 +134,28 @@ class WindowSampler:
         if len(short) == len(arrays.episodes):
             longest = int(arrays.lengths.max()) if arrays.episodes else 0
             raise ForethoughtError(
-                f"no episode is long enough: a clip spans {config.span + 1} rows ({config.length} "
-                f"observations, {config.action_block} world steps apart), the longest of "
-                f"{len(arrays.episodes)} episodes has {longest}. Shorten horizon or action_block, "
-                "or record longer episodes."
+                f"no episode is long enough: a clip needs {config.rows} rows ({config.length} "
+                f"observations, {config.action_block} world steps apart, after {config.first} rows "
+                f"of history), the longest of {len(arrays.episodes)} episodes has {longest}. "
+                "Shorten horizon, action_block or frame_stack, or record longer episodes."
             )
         if short:
             warnings.warn(
                 f"{len(short)} of {len(arrays.episodes)} episodes are shorter than a clip of "
-                f"{config.span + 1} rows and are left out: {short[:8]}",
+                f"{config.rows} rows and are left out: {short[:8]}",
                 stacklevel=3,
             )
 
     def _refuse_outside(self, episodes: Tensor, steps: Tensor) -> None:
         count = len(self.arrays.episodes)
-        outside = (episodes < 0) | (episodes >= count) | (steps < 0)
-        outside |= steps >= self._per_episode[episodes.clamp(0, count - 1)]
+        clip = steps - self.config.first
+        outside = (episodes < 0) | (episodes >= count) | (clip < 0)
+        outside |= clip >= self._per_episode[episodes.clamp(0, count - 1)]
         if outside.any():
             place = int(outside.nonzero()[0])
             raise ForethoughtError(
                 f"no clip begins at row {int(steps[place])} of loaded episode "
-                f"{int(episodes[place])}: it would span {self.config.span + 1} rows. starts() "
+                f"{int(episodes[place])}: it needs {self.config.rows} rows. starts() "
                 "lists every clip there is."
             )
 

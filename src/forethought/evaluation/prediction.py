@@ -19,7 +19,7 @@ from rich.console import Console
 from torch import Tensor
 
 from forethought.data.store import Dataset, EpisodeArrays
-from forethought.evaluation.baselines import fit_ridge
+from forethought.learning.ridge import fit_ridge
 from forethought.evaluation.clips import Clips, cut_clips
 from forethought.evaluation.recovery import Recovery, recover
 from forethought.evaluation.statistics import Estimate, auroc, bootstrap_mean

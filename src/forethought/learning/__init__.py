@@ -4,6 +4,7 @@ from forethought.learning.augmentation import AugmentationConfig
 from forethought.learning.critic import CriticTrainingConfig
 from forethought.learning.errors import AnchoredError, ErrorAgainstCopy, SquaredError
 from forethought.learning.jepa import JEPAConfig
+from forethought.learning.linear_start import LinearStartConfig
 from forethought.learning.local_metric import LocalMetricTrainingConfig
 from forethought.learning.probing import ProbeTrainingConfig
 from forethought.learning.train import TrainConfig, train
@@ -15,6 +16,7 @@ __all__ = [
     "CriticTrainingConfig",
     "ErrorAgainstCopy",
     "JEPAConfig",
+    "LinearStartConfig",
     "LocalMetricTrainingConfig",
     "OptimiserConfig",
     "ProbeTrainingConfig",

@@ -17,6 +17,7 @@ from forethought.config import register
 from forethought.data.windows import WindowSampler
 from forethought.learning.augmentation import AugmentationConfig
 from forethought.learning.errors import PredictionErrorConfig, SquaredError
+from forethought.learning.linear_start import LinearStartConfig
 from forethought.learning.trainer import OptimiserConfig, Stage
 from forethought.types import ForethoughtError, Windows
 from forethought.world_model.diagnostics import CollapseReport, collapse_report
@@ -35,6 +36,7 @@ class JEPAConfig:
         horizon: model steps rolled out in training.
         error: what prediction is measured by.
         augmentation: how training clips are changed; None to leave them as recorded.
+        start: where the weights begin; None for at random.
     """
 
     optimiser: OptimiserConfig
@@ -42,6 +44,7 @@ class JEPAConfig:
     horizon: int = 8
     error: PredictionErrorConfig = field(default_factory=SquaredError)
     augmentation: AugmentationConfig | None = None
+    start: LinearStartConfig | None = None
 
 
 class Regularisers(nn.Module):
@@ -106,6 +109,11 @@ class JEPAStage(Stage):
         self.regularisers = regularisers
         self.clips = clips
         self.watched = held_out.sample(96, torch.Generator().manual_seed(0))
+
+    def begin(self) -> None:
+        """See :class:`Stage`."""
+        if self.config.start:
+            self.config.start(self.world_model, self.clips)
 
     def parameters(self) -> Iterable[nn.Parameter]:
         """See :class:`Stage`."""

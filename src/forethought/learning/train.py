@@ -188,6 +188,7 @@ class _Run:
                 action_block=model.action_block,
                 frame_stack=model.perception.frame_stack,
                 frame_gap=model.perception.frame_gap,
+                whole_history=True,
             ),
         )
 

@@ -72,6 +72,9 @@ class Stage(ABC):
     def loss(self, generator: torch.Generator) -> tuple[Float[Tensor, ""], Mapping[str, Tensor]]:
         """The loss of one step, and its parts by name."""
 
+    def begin(self) -> None:  # noqa: B027
+        """Called once before the first step, never on resuming; nothing by default."""
+
     def after_step(self) -> None:  # noqa: B027
         """Called after each update, e.g. to move a target network; nothing by default."""
 
@@ -146,6 +149,7 @@ class Loop:
             assert checkpoint is not None
             load_optimiser(checkpoint, optimiser)
         else:
+            stage.begin()
             progress = replace(progress, stage=stage.name, step=0)
         total = stage.optimiser.num_steps
         with progress_bar(stage.label, total, visible=self.config.visible) as bar:

@@ -271,14 +271,29 @@ class AnchoredMLP(nn.Module):
         kept = torch.ones(frame_stack, width)
         kept[-1, list(config.invariant)] = 0
         self.register_buffer("kept", kept, persistent=False)
+        self.anchored, self.learned = width, config.learned
         self.linear = nn.Linear(width * frame_stack, config.learned)
         self.mlp = mlp(width * frame_stack, config.hidden, config.learned)
 
     def forward(self, values: Float[Tensor, "n f w"]) -> Float[Tensor, "n 1 d"]:
         """One token per observation."""
-        flat = (values * self.kept).flatten(1)
-        learned = self.linear(flat) + self.mlp(flat)
+        history = self.history(values)
+        learned = self.linear(history) + self.mlp(history)
         return torch.cat([values[:, -1], learned], dim=-1).unsqueeze(1)
+
+    def history(self, values: Float[Tensor, "n f w"]) -> Float[Tensor, "n i"]:
+        """What the learned part sees."""
+        return (values * self.kept).flatten(1)
+
+    @torch.no_grad()
+    def begin_linear(self, weight: Float[Tensor, "i o"], bias: Float[Tensor, " o"]) -> None:
+        """Makes the first ``o`` learned entries this linear function of the history."""
+        first = slice(0, weight.shape[1])
+        self.linear.weight[first], self.linear.bias[first] = weight.T, bias
+        last = self.mlp[-1]
+        assert isinstance(last, nn.Linear)
+        last.weight[first] = 0
+        last.bias[first] = 0
 
 
 def mlp(num_inputs: int, hidden: tuple[int, ...], num_outputs: int) -> nn.Sequential:

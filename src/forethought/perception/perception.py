@@ -97,13 +97,21 @@ class Perception(nn.Module):
         tokens = [self._encode(key, observation[key]) for key in self.keys]
         return tokens[0] if len(tokens) == 1 else self._fuse(tokens)
 
-    def _encode(self, key: str, values: Tensor) -> Float[Tensor, "n k d"]:
+    def by_key(self) -> Mapping[str, nn.Module]:
+        """The encoder of each key."""
+        return {key: self.encoders[_module_name(key)] for key in self.keys}
+
+    def standardise(self, key: str, values: Tensor) -> Tensor:
+        """Stacked frames ``(n, f, ...)`` of a key as its encoder is given them."""
         name = _module_name(key)
-        if name in self.normalisers:
-            normaliser = self.normalisers[name]
-            assert isinstance(normaliser, Normaliser)
-            values = normaliser.history(values)
-        return self.encoders[name](values)
+        if name not in self.normalisers:
+            return values
+        normaliser = self.normalisers[name]
+        assert isinstance(normaliser, Normaliser)
+        return normaliser.history(values)
+
+    def _encode(self, key: str, values: Tensor) -> Float[Tensor, "n k d"]:
+        return self.encoders[_module_name(key)](self.standardise(key, values))
 
     def _fuse(self, tokens: list[Float[Tensor, "n k d"]]) -> Float[Tensor, "n k d"]:
         spread = [t.expand(-1, self.num_tokens, -1) for t in tokens]

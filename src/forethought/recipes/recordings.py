@@ -8,6 +8,7 @@ from forethought.learning import (
     AugmentationConfig,
     ErrorAgainstCopy,
     JEPAConfig,
+    LinearStartConfig,
     OptimiserConfig,
     ProbeTrainingConfig,
     TrainConfig,
@@ -24,19 +25,21 @@ from forethought.world_model import (
 
 
 def vehicle_state() -> Recipe:
-    """Vehicles from logged states at some tens of hertz: a quarter of a second of history."""
+    """Vehicles from logged states at some tens of hertz: an eighth of a second of history."""
     return Recipe(
         name="vehicle_state",
         description="vehicles from logged states (position, heading, speed): seconds on a CPU",
         training=lambda signature: _state(
             signature,
             "vehicle_state",
-            history=10,
+            history=6,
             block=5,
-            horizon=8,
+            horizon=4,
             steps=1200,
             hidden=128,
             learned=32,
+            dropout=0.1,
+            start=LinearStartConfig(),
         ),
         prediction=PredictionProtocol(horizons=(5, 10, 20, 40), recoveries=(5, 10, 20)),
     )
@@ -127,6 +130,8 @@ def _state(
     steps: int,
     hidden: int,
     learned: int,
+    dropout: float = 0.0,
+    start: LinearStartConfig | None = None,
 ) -> TrainConfig:
     """The state itself is the anchored part of the latent; a learned part holds the rest."""
     if STATE not in signature.observation:
@@ -149,7 +154,9 @@ def _state(
                 },
                 frame_stack=history,
             ),
-            predictor=ResidualMLPConfig(hidden=(hidden, hidden), invariant=places),
+            predictor=ResidualMLPConfig(
+                hidden=(hidden, hidden), dropout=dropout, invariant=places
+            ),
             action_block=block,
         ),
         objective=JEPAConfig(
@@ -167,6 +174,7 @@ def _state(
                 InverseDynamicsConfig(weight=0.1),
             ),
             horizon=horizon,
+            start=start,
         ),
         probes=ProbeTrainingConfig(key=STATE),
         held_out=0.2,

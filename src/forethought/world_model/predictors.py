@@ -65,10 +65,10 @@ class ResidualMLP(nn.Module):
         layers: list[nn.Module] = [nn.GELU(), nn.Dropout(config.dropout)]
         for size_in, size_out in pairwise(sizes[1:]):
             layers += [nn.Linear(size_in, size_out), nn.GELU(), nn.Dropout(config.dropout)]
-        last = nn.Linear(sizes[-1], width)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        self.layers = nn.Sequential(*layers, last)
+        self.last = nn.Linear(sizes[-1], width)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+        self.layers = nn.Sequential(*layers)
         self.linear_latent = nn.Linear(width, width, bias=False)
         self.linear_action = nn.Linear(action_width, width, bias=False)
         nn.init.zeros_(self.linear_latent.weight)
@@ -78,10 +78,26 @@ class ResidualMLP(nn.Module):
         self, latents: Float[Tensor, "n k d"], actions: Float[Tensor, "n a"]
     ) -> Float[Tensor, "n k d"]:
         """The next latents."""
-        flat = latents.flatten(1) * self.kept
-        change = self.layers(self.latent_in(flat) + self.action_in(actions))
+        flat = self.seen(latents.flatten(1))
+        change = self.last(self.layers(self.latent_in(flat) + self.action_in(actions)))
         change = change + self.linear_latent(flat) + self.linear_action(actions)
         return latents + change.view_as(latents)
+
+    def seen(self, flat: Float[Tensor, "n w"]) -> Float[Tensor, "n w"]:
+        """A flattened latent without its invariant entries."""
+        return flat * self.kept
+
+    @torch.no_grad()
+    def begin_linear(
+        self,
+        latent: Float[Tensor, "w w"],
+        action: Float[Tensor, "a w"],
+        bias: Float[Tensor, " w"],
+    ) -> None:
+        """Makes an untrained predictor this linear map, for the MLP to correct."""
+        self.linear_latent.weight.copy_(latent.T)
+        self.linear_action.weight.copy_(action.T)
+        self.last.bias.copy_(bias)
 
 
 @register

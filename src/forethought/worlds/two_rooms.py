@@ -36,7 +36,9 @@ class TwoRoomsConfig:
         dot_sigma: of the Gaussian that draws the dot.
         goal_radius: a goal counts as reached within this distance.
         margin: how close to the border the dot can come.
-        door_share: share of the headings, while exploring, that aim through the door; the same
+        door_share: share of the headings, while exploring, that aim at the door and its edges; the
+            same share of recorded episodes begins near it.
+        wall_share: share of the headings, while exploring, that aim straight at the wall; the same
             share of recorded episodes begins near it.
     """
 
@@ -49,10 +51,13 @@ class TwoRoomsConfig:
     goal_radius: float = 4.5
     margin: float = 2.0
     door_share: float = 0.0
+    wall_share: float = 0.0
 
 
 FIXED = TwoRoomsConfig()
-RANDOM = TwoRoomsConfig(wall_range=(20.0, 44.0), door_range=(12.0, 52.0), door_share=0.4)
+RANDOM = TwoRoomsConfig(
+    wall_range=(20.0, 44.0), door_range=(12.0, 52.0), door_share=0.4, wall_share=0.25
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -329,35 +334,52 @@ class _Walkers:
     """The exploring behaviour: keeps a heading and a speed, changes them now and then."""
 
     TURN_RATE = 0.08
+    SPEEDS = (0.4, 1.7)
 
     def __init__(self, world: TwoRooms, seed: int) -> None:
         self.world = world
         self.generators = [np.random.default_rng((seed, world_seed)) for world_seed in world.seeds]
         self.heading = np.array([g.uniform(0, 2 * np.pi) for g in self.generators])
-        self.speed = np.array([g.uniform(0.3, 1.2) for g in self.generators])
-        self._begin_near_doors()
+        self.speed = np.array([g.uniform(*self.SPEEDS) for g in self.generators])
+        self._begin_near_walls()
 
-    def _begin_near_doors(self) -> None:
+    def _begin_near_walls(self) -> None:
         world, c = self.world, self.world.config
         for index, generator in enumerate(self.generators):
-            if generator.random() < c.door_share:
+            place = generator.random()
+            if place < c.door_share + c.wall_share:
                 side = generator.choice([-1.0, 1.0])
                 x = world.layout.wall[index] + side * generator.uniform(2.5, 14)
-                y = world.layout.door[index] + generator.uniform(-8, 8)
+                beside_door = world.layout.door[index] + generator.uniform(-8, 8)
+                anywhere = generator.uniform(c.margin, SIZE - c.margin)
+                y = beside_door if place < c.door_share else anywhere
                 world.position[index] = np.clip((x, y), c.margin, SIZE - c.margin)
 
     def act(self, observation: Observation) -> np.ndarray:
-        world, c = self.world, self.world.config
+        c = self.world.config
         draws = np.array([g.random(6) for g in self.generators])
         noise = np.array([g.normal(size=4) for g in self.generators])
         turn = draws[:, 0] < self.TURN_RATE
-        aim = draws[:, 1] < c.door_share
-        beyond = world.layout.wall - 8 * world.layout.side(world.position)
-        opening = world.layout.door + 6 * noise[:, 1]
-        through = np.arctan2(opening - world.position[:, 1], beyond - world.position[:, 0])
-        fresh = np.where(aim, through, 2 * np.pi * draws[:, 3])
+        fresh = np.select(
+            [draws[:, 1] < c.door_share, draws[:, 1] < c.door_share + c.wall_share],
+            [self._to_opening(noise[:, 1]), self._to_wall(noise[:, 1])],
+            2 * np.pi * draws[:, 3],
+        )
         self.heading = np.where(turn, fresh, self.heading + 0.15 * noise[:, 0])
-        self.speed = np.where(turn, 0.4 + draws[:, 4], self.speed)
+        slow, fast = self.SPEEDS
+        self.speed = np.where(turn, slow + (fast - slow) * draws[:, 4], self.speed)
         course = np.stack([np.cos(self.heading), np.sin(self.heading)], 1)
         action = self.speed[:, None] * course + 0.3 * noise[:, 2:]
         return np.clip(action, -c.max_step, c.max_step).astype(np.float32)
+
+    def _to_opening(self, noise: Float[np.ndarray, " b"]) -> Float[np.ndarray, " b"]:
+        """Headings to a point beyond the door; those that miss it meet its edges."""
+        world = self.world
+        beyond = world.layout.wall - 8 * world.layout.side(world.position)
+        opening = world.layout.door + 7 * noise
+        return np.arctan2(opening - world.position[:, 1], beyond - world.position[:, 0])
+
+    def _to_wall(self, noise: Float[np.ndarray, " b"]) -> Float[np.ndarray, " b"]:
+        """Headings straight at the wall, give or take some tens of degrees."""
+        away = self.world.layout.side(self.world.position) > 0
+        return np.where(away, np.pi, 0.0) + 0.4 * noise

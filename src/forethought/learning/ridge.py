@@ -1,11 +1,11 @@
-"""What a learned model has to beat: linear models on the same recordings."""
+"""Ridge regression: what a learned model has to beat, and where it may begin."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 
@@ -29,6 +29,11 @@ class Ridge:
         """Predictions."""
         return ((inputs - self.mean) / self.scale) @ self.weight + self.bias
 
+    def unscaled(self) -> tuple[Float[Tensor, "i o"], Float[Tensor, " o"]]:
+        """Weight and bias for inputs that are not standardised."""
+        weight = self.weight / self.scale[:, None]
+        return weight, self.bias - self.mean @ weight
+
 
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 
@@ -36,7 +41,7 @@ PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 def fit_ridge(
     inputs: Float[Tensor, "n i"],
     targets: Float[Tensor, "n o"],
-    groups: Float[Tensor, " n"],
+    groups: Int[Tensor, " n"],
 ) -> Ridge:
     """Fits with the penalty that does best on a fifth of the episodes, then on all of them.
 
