@@ -127,6 +127,19 @@ def test_a_model_survives_saving(model, tmp_path) -> None:
     assert again.notes == model.notes
 
 
+@pytest.mark.parametrize("place", ["nowhere", "./no/where", "one/two/three"])
+def test_a_missing_folder_is_not_looked_for_on_a_hub(place: str, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ForethoughtError, match="no such folder"):
+        Model.from_pretrained(place)
+
+
+def test_a_hub_that_has_no_such_model_is_said(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ForethoughtError, match="someone/nothing: neither a folder here nor"):
+        Model.from_pretrained("someone/nothing", local_files_only=True)
+
+
 def test_other_formats_and_damage_are_refused(model, tmp_path) -> None:
     with pytest.raises(ForethoughtError, match=r"config\.json is missing"):
         Model.from_pretrained(tmp_path)

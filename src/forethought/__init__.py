@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from forethought.evaluation import evaluate, predict
     from forethought.model import Model
     from forethought.recipes import train
+    from forethought.types import ForethoughtError
 
 __version__ = "0.1.0"
 
@@ -44,6 +45,7 @@ _modules = (
 )
 _names = {
     "Agent": "agent",
+    "ForethoughtError": "types",
     "Model": "model",
     "evaluate": "evaluation",
     "predict": "evaluation",
@@ -52,6 +54,7 @@ _names = {
 
 __all__ = [
     "Agent",
+    "ForethoughtError",
     "Model",
     "__version__",
     "actor",

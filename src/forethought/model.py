@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 
 import torch
 from huggingface_hub import ModelHubMixin, hf_hub_download
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from jaxtyping import Float
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -127,6 +129,35 @@ class Model(nn.Module, ModelHubMixin, library_name="forethought", tags=["world-m
         os.replace(partial, folder / WEIGHTS)
 
     @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | Path, **options: Any
+    ) -> Model:
+        """A model from a folder, or from a hub by its ``owner/name``.
+
+        Args:
+            pretrained_model_name_or_path: the folder of a run, or a name on the hub.
+            options: as :class:`huggingface_hub.ModelHubMixin` takes them.
+
+        Raises:
+            ForethoughtError: no such folder, no model in it, or no such model on the hub.
+        """
+        place, name = Path(pretrained_model_name_or_path), str(pretrained_model_name_or_path)
+        if place.is_dir():
+            return load_model(place)
+        if not re.fullmatch(r"[\w.-]+/[\w.-]+", name) or place.parent.exists():
+            raise ForethoughtError(
+                f"{place}: no such folder. Give the folder that `forethought train --out` wrote, "
+                "or the owner/name of a model on the hub."
+            )
+        try:
+            return super().from_pretrained(name, **options)
+        except (HfHubHTTPError, LocalEntryNotFoundError) as error:
+            raise ForethoughtError(
+                f"{name}: neither a folder here nor a model that the hub gives ({error}). Check "
+                "the name, or give the folder of a run."
+            ) from error
+
+    @classmethod
     def _from_pretrained(
         cls,
         *,
@@ -138,8 +169,6 @@ class Model(nn.Module, ModelHubMixin, library_name="forethought", tags=["world-m
         token: str | bool | None,
         **unused: Any,
     ) -> Model:
-        if Path(model_id).is_dir():
-            return load_model(Path(model_id))
         files = [
             hf_hub_download(
                 repo_id=model_id,
