@@ -81,8 +81,9 @@ def add_image_figures(benchmark: Benchmark, label: str, results: list[Prediction
             goal = "< 1" if h.steps in (5, 10) else None
             benchmark.add(
                 figure(prefix + "latent over copy", h.latent, goal, n=found.clips),
-                figure(prefix + "probe over copy", h.quantities, goal, n=found.clips),
-                figure(prefix + "ridge over copy", h.ridge),
+                figure(prefix + "probe over copy", h.probed, goal, n=found.clips),
+                figure(prefix + "change read by the probe, over copy", h.quantities),
+                figure(prefix + "change read by ridge, over copy", h.ridge),
                 figure(prefix + "latent shuffled over copy", h.latent_shuffled),
             )
         prefix = f"{label}, seed {seed}: "

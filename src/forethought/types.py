@@ -313,6 +313,12 @@ def unit_pushes(
     return torch.nn.functional.normalize(drawn, dim=-1)
 
 
+def axis_pushes(dim: int) -> Float[Tensor, "n dim"]:
+    """World actions of full strength along each axis, forth then back, in units of the box."""
+    forth = torch.eye(dim)
+    return torch.stack([forth, -forth], dim=1).flatten(0, 1)
+
+
 @dataclass(frozen=True, kw_only=True)
 class PlanningProblem:
     """All that a planner is told: it never sees a model.

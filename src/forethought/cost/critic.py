@@ -63,8 +63,12 @@ class MetricDistance(nn.Module):
         self.phi = mlp(width, config.hidden, config.embedding)
 
     def embed(self, latents: Float[Tensor, "*batch k d"]) -> Float[Tensor, "*batch e"]:
-        """Where latents lie in the space of distances."""
+        """See :class:`Embedding`."""
         return self.phi(latents.flatten(-2))
+
+    def views(self, latents: Float[Tensor, "*batch k d"]) -> Float[Tensor, "*batch 1 e"]:
+        """See :class:`Embedding`."""
+        return self.embed(latents).unsqueeze(-2)
 
     def forward(
         self, start: Float[Tensor, "*batch k d"], goal: Float[Tensor, "*batch k d"]
@@ -86,12 +90,15 @@ class GridMetricDistanceConfig(CriticConfig):
         channels: of the two convolutions.
         hidden: width of the two hidden layers.
         embedding: width of the space in which distances are taken.
+        outlooks: standard pushes whose outcome counts as part of a place. What looks alike on both
+            sides of a thin wall differs by where a push leads.
         scale: what distances are multiplied by at first: about how long the longest are.
     """
 
     channels: tuple[int, int] = (32, 64)
     hidden: int = 256
     embedding: int = 64
+    outlooks: int = 0
     scale: float = 10.0
 
     def build(self, tokens: int, width: int) -> nn.Module:
@@ -100,26 +107,28 @@ class GridMetricDistanceConfig(CriticConfig):
 
 
 class GridMetricDistance(nn.Module):
-    """:class:`MetricDistance` with convolutions before the embedding."""
+    """:class:`MetricDistance` with convolutions before the embedding, and with outlooks."""
 
     def __init__(self, config: GridMetricDistanceConfig, side: int, width: int) -> None:
         super().__init__()
-        first, second = config.channels
-        self.layers = nn.Sequential(
-            GridPlaces(side),
-            nn.Conv2d(width + 2, first, 3, padding=1),
-            nn.GELU(),
-            nn.Conv2d(first, second, 3, stride=2, padding=1),
-            nn.GELU(),
-            nn.Flatten(),
-            mlp(second * ((side + 1) // 2) ** 2, (config.hidden, config.hidden), config.embedding),
-        )
+        self.num_views = 1 + config.outlooks
+        self.place = _grid_readout(config, side, width, config.embedding)
+        # Networks of their own: to foretell where pushes lead must not bend the place itself.
+        self.outlooks = _grid_readout(config, side, width, config.outlooks * config.embedding)
         self.scale = nn.Parameter(torch.tensor(config.scale))
 
     def embed(self, latents: Float[Tensor, "*batch k d"]) -> Float[Tensor, "*batch e"]:
-        """Where latents lie in the space of distances."""
-        leading = latents.shape[:-2]
-        return self.scale * self.layers(latents.flatten(0, -3)).unflatten(0, leading)
+        """See :class:`Embedding`."""
+        return self.views(latents).flatten(-2) / self.num_views**0.5
+
+    def views(self, latents: Float[Tensor, "*batch k d"]) -> Float[Tensor, "*batch v e"]:
+        """See :class:`Embedding`."""
+        flat = latents.flatten(0, -3)
+        places = [self.scale * self.place(flat)]
+        if self.num_views > 1:
+            places.append(self.scale.detach() * self.outlooks(flat))
+        views = torch.cat(places, -1).unflatten(-1, (self.num_views, -1))
+        return views.unflatten(0, latents.shape[:-2])
 
     def forward(
         self, start: Float[Tensor, "*batch k d"], goal: Float[Tensor, "*batch k d"]
@@ -128,12 +137,36 @@ class GridMetricDistance(nn.Module):
         return _length(self.embed(start) - self.embed(goal))
 
 
+def _grid_readout(
+    config: GridMetricDistanceConfig, side: int, width: int, outputs: int
+) -> nn.Sequential:
+    first, second = config.channels
+    flat = second * ((side + 1) // 2) ** 2
+    return nn.Sequential(
+        GridPlaces(side),
+        nn.Conv2d(width + 2, first, 3, padding=1),
+        nn.GELU(),
+        nn.Conv2d(first, second, 3, stride=2, padding=1),
+        nn.GELU(),
+        nn.Flatten(),
+        mlp(flat, (config.hidden, config.hidden), outputs),
+    )
+
+
 @runtime_checkable
 class Embedding(Protocol):
     """A distance that is the length of a difference of embeddings."""
 
     def embed(self, latents: Tensor) -> Tensor:
-        """Latents ``(..., k, d)`` to embeddings ``(..., e)``."""
+        """Where latents ``(..., k, d)`` lie in the space of distances: ``(..., e)``."""
+        ...
+
+    def views(self, latents: Tensor) -> Tensor:
+        """The parts of an embedding, ``(..., v, e)``, of which its distance is the mean square.
+
+        The first is the place itself; each other one is where a standard push would lead, in the
+        terms of the first.
+        """
         ...
 
 

@@ -56,6 +56,8 @@ class RoadmapGoal(CostTerm):
         pushes: steps imagined from each node to find its neighbours.
         join: how near, in steps, an imagined step must come to a node to count as leading to it.
         near: how near a state must be to a node to go on from there.
+        support: ways that must lead on from a node. Its distance is that of the so-many-th
+            shortest, so that a single imagined step through a wall makes no short cut.
         longest: largest distance told, for nodes from which no way leads on.
         seed: of the pushes.
     """
@@ -69,7 +71,8 @@ class RoadmapGoal(CostTerm):
     turn_rate: float = 0.25
     pushes: int = 16
     join: float = 0.45
-    near: float = 0.7
+    near: float = 0.4
+    support: int = 2
     longest: float = 60.0
     seed: int = 0
 
@@ -148,7 +151,7 @@ class RoadmapGoal(CostTerm):
         edges = torch.where(gaps < self.join, 1 + gaps, torch.full_like(gaps, UNREACHED))
         direct = torch.cdist(places, places)
         edges = torch.where(direct < self.join, torch.minimum(edges, direct), edges)
-        return Roadmap(places=places, to_goal=shortest_to_first(edges))
+        return Roadmap(places=places, to_goal=shortest_to_first(edges, support=self.support))
 
     def _chains(
         self,
@@ -199,21 +202,29 @@ def spread_out(places: Float[Tensor, "n e"], count: int) -> Int[Tensor, " m"]:
     return torch.tensor(chosen)
 
 
-def shortest_to_first(edges: Float[Tensor, "m m"], rounds: int = 60) -> Float[Tensor, " m"]:
-    """Length of the shortest path from each node to the first (Bellman, 1958).
+def shortest_to_first(
+    edges: Float[Tensor, "m m"], *, support: int = 1, rounds: int = 80
+) -> Float[Tensor, " m"]:
+    """Length of the path from each node to the first (Bellman, 1958).
 
     Args:
         edges: ``edges[i, j]`` is the cost of going from i to j.
+        support: a node's length is that of the so-many-th shortest way on, other than straight to
+            the first; 1 gives shortest paths.
         rounds: edges on a path at most.
     """
-    length = torch.full_like(edges[0], UNREACHED)
-    length[0] = 0
+    straight = edges[:, 0].clone()
+    straight[0] = 0
+    onward = edges.clone().fill_diagonal_(UNREACHED)
+    onward[:, 0] = UNREACHED
+    length = straight
     for _ in range(rounds):
-        shorter = torch.minimum(length, (edges + length).amin(1))
+        ways = (onward + length).topk(support, largest=False).values
+        shorter = torch.minimum(length, ways[:, -1])
         if torch.equal(shorter, length):
             break
         length = shorter
-    return length
+    return length.clamp_max(UNREACHED)
 
 
 def _pusher(

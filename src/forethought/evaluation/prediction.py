@@ -61,6 +61,8 @@ class HorizonErrors:
         latent_shuffled: of the model's latents under another clip's actions.
         quantities: of the change of the quantities, read by a linear probe.
         quantities_shuffled: the same under another clip's actions.
+        probed: of the quantities as the probe reads them from latents alone, where copying reads
+            the present latent: what an agent that has no other sensor knows of them.
         linear: of quantities extrapolated linearly.
         ridge: of ridge regression from what the sensors gave and the actions.
     """
@@ -72,6 +74,7 @@ class HorizonErrors:
     latent_shuffled: float
     quantities: float
     quantities_shuffled: float
+    probed: float
     linear: float
     ridge: float
 
@@ -294,15 +297,16 @@ def _horizon(
         train.episode,
     )
     steps = horizon * model.config.world_model.action_block
-    read = probe(now)
+    read, foreseen = probe(now), probe(ahead[:, horizon])
     return HorizonErrors(
         steps=steps,
         seconds=steps / model.signature.rate_hz,
         latent=_against(ahead[:, horizon] - now, then - now),
         latent_linear=_against(horizon * (now - clips.latents[:, 0]), then - now),
         latent_shuffled=_against(shuffled[:, horizon] - now, then - now),
-        quantities=_against(probe(ahead[:, horizon]) - read, change),
+        quantities=_against(foreseen - read, change),
         quantities_shuffled=_against(probe(shuffled[:, horizon]) - read, change),
+        probed=_against(foreseen - read, clips.quantities[:, 1 + horizon] - read),
         linear=_against(extrapolated, change),
         ridge=_against(ridge(_ridge_inputs(clips, horizon)), change),
     )

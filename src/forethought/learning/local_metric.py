@@ -20,7 +20,7 @@ from forethought.config import register
 from forethought.cost.critic import CriticConfig, Embedding
 from forethought.learning.critic import CriticTraining, LatentEpisodes
 from forethought.learning.trainer import OptimiserConfig, Stage
-from forethought.types import ForethoughtError, unit_pushes
+from forethought.types import ForethoughtError, axis_pushes, unit_pushes
 from forethought.world_model.world_model import WorldModel
 
 
@@ -37,6 +37,7 @@ class LocalMetricTrainingConfig(CriticTraining):
         cap: distances beyond it are pushed no further.
         softness: width of the passage to the cap.
         constraint: weight of the constraints.
+        outlook: weight of foretelling where standard pushes lead, for distances that do.
     """
 
     critic: CriticConfig
@@ -46,6 +47,7 @@ class LocalMetricTrainingConfig(CriticTraining):
     cap: float = 25.0
     softness: float = 4.0
     constraint: float = 100.0
+    outlook: float = 0.1
 
     def with_steps(self, num_steps: int) -> LocalMetricTrainingConfig:
         """See :class:`CriticTraining`."""
@@ -92,6 +94,8 @@ class LocalMetricStage(Stage):
         self.world_model = world_model
         self.critic = critic
         self.episodes = episodes
+        space = world_model.action_space
+        self._outlooks = axis_pushes(space.dim // space.block)[: self._num_outlooks()]
         self._starts = episodes.offsets[:-1]
         self._choices = episodes.offsets.diff() - episodes.block
         if int(self._choices.min()) < 1:
@@ -111,9 +115,26 @@ class LocalMetricStage(Stage):
         step = torch.rand(size, moments, generator=generator) * self._choices[episode][:, None]
         rows = self._starts[episode][:, None] + step.long()
         now, then = self.episodes.latents[rows], self.episodes.latents[rows + block]
-        pushed = self._pushed(now, generator)
-        places = self._embedded(now), self._embedded(then), self._embedded(pushed)
-        here, after, beyond = places
+        shape = (*now.shape[:2], self.config.pushes)
+        pushed = self._pushed(now, unit_pushes(shape, self._outlooks.shape[-1], generator))
+        violation, push, apart = self._stretched(now, then, pushed, step / block)
+        outlook = self._outlook(torch.cat([now[:, ::2], pushed[:, 1::2, 0]], dim=1))
+        loss = push + self.config.constraint * violation + self.config.outlook * outlook
+        return loss, {
+            "distance": apart.detach(),
+            "violation": violation.detach(),
+            "outlook": outlook.detach(),
+        }
+
+    def _stretched(
+        self,
+        now: Float[Tensor, "b m k d"],
+        then: Float[Tensor, "b m k d"],
+        pushed: Float[Tensor, "b m p k d"],
+        moment: Float[Tensor, "b m"],
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], Float[Tensor, ""]]:
+        """How far known steps are too long, how far all is not apart, and how far it is apart."""
+        here, after, beyond = self._place(now), self._place(then), self._place(pushed)
         everywhere = torch.cat([here, after, beyond.flatten(1, 2)], dim=1)
         apart = _between(everywhere[:, :, None], everywhere[:, None])
         soft = self.config.softness
@@ -124,28 +145,42 @@ class LocalMetricStage(Stage):
                 torch.relu(_between(here[:, :, None], beyond) - 1).square().flatten(),
             ]
         ).mean()
-        observed = ((step[:, :, None] - step[:, None]).abs() / block).clamp_min(1)
+        observed = (moment[:, :, None] - moment[:, None]).abs().clamp_min(1)
         several = torch.relu(_between(here[:, :, None], here[:, None]) - observed).square()
-        violation = single + (several / observed).mean()
-        loss = push + self.config.constraint * violation
-        return loss, {"distance": apart.detach().mean(), "violation": violation.detach()}
+        return single + (several / observed).mean(), push, apart.mean()
+
+    def _outlook(self, latents: Float[Tensor, "b m k d"]) -> Float[Tensor, ""]:
+        """Squared error of the places where standard pushes are said to lead."""
+        if not len(self._outlooks):
+            return latents.new_zeros(())
+        pushes = self._outlooks.to(latents).expand(*latents.shape[:2], -1, -1)
+        with torch.no_grad():
+            reached = self._place(self._pushed(latents, pushes))
+        foretold = self._views(latents)[..., 1:, :]
+        return (foretold - reached).square().sum(-1).mean()
 
     @torch.no_grad()
     def _pushed(
-        self, latents: Float[Tensor, "b m k d"], generator: torch.Generator
+        self, latents: Float[Tensor, "b m k d"], pushes: Float[Tensor, "b m p a"]
     ) -> Float[Tensor, "b m p k d"]:
         """One imagined model step from each moment under held pushes."""
-        shape = (*latents.shape[:2], self.config.pushes)
         space = self.world_model.action_space
-        push = unit_pushes(shape, space.dim // space.block, generator).repeat(1, 1, 1, space.block)
-        actions = (space.low + space.high) / 2 + push * (space.high - space.low) / 2
-        starts = latents[:, :, None].expand(-1, -1, self.config.pushes, -1, -1).flatten(0, 2)
-        standard = self.world_model.normalise(actions).flatten(0, 2)
-        return self.world_model.predictor(starts, standard).unflatten(0, shape)
+        held = pushes.repeat(1, 1, 1, space.block)
+        actions = (space.low + space.high) / 2 + held * (space.high - space.low) / 2
+        starts = latents[:, :, None].expand(-1, -1, pushes.shape[2], -1, -1).flatten(0, 2)
+        standard = self.world_model.normalise(actions).flatten(0, 2).unsqueeze(1)
+        return self.world_model.rollout(starts, standard)[:, 1].unflatten(0, pushes.shape[:3])
 
-    def _embedded(self, latents: Float[Tensor, "*batch k d"]) -> Float[Tensor, "*batch e"]:
+    def _place(self, latents: Float[Tensor, "*batch k d"]) -> Float[Tensor, "*batch e"]:
+        return self._views(latents)[..., 0, :]
+
+    def _views(self, latents: Float[Tensor, "*batch k d"]) -> Float[Tensor, "*batch v e"]:
         assert isinstance(self.critic, Embedding)
-        return self.critic.embed(latents)
+        return self.critic.views(latents)
+
+    @torch.no_grad()
+    def _num_outlooks(self) -> int:
+        return self._views(self.episodes.latents[:1]).shape[-2] - 1
 
 
 def _between(first: Tensor, second: Tensor) -> Tensor:

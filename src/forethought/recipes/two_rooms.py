@@ -8,6 +8,7 @@ from forethought.actor import CEM
 from forethought.cost.critic import GridMetricDistanceConfig, MetricDistanceConfig
 from forethought.cost.roadmap import roadmap_goal
 from forethought.data.record import TRUTH
+from forethought.evaluation.planning import PlanningProtocol
 from forethought.learning import (
     CriticTrainingConfig,
     JEPAConfig,
@@ -61,6 +62,8 @@ def two_rooms_random() -> Recipe:
             goal=roadmap_goal,
         ),
         recording=Recording(world="two_rooms_random", num_episodes=1500, episode_length=120),
+        # Each task has a layout, and so a map, of its own: a second or two.
+        planning=PlanningProtocol(episodes=100),
     )
 
 
@@ -83,12 +86,12 @@ def _grid(signature: Signature) -> TrainConfig:
             perception=PerceptionConfig(
                 encoders={camera: GridCNNConfig(width=16, patch=4, channels=(24, 48))}
             ),
-            predictor=GridPredictorConfig(channels=48, num_blocks=1),
+            predictor=GridPredictorConfig(channels=96, num_blocks=2),
             action_block=5,
         ),
         objective=JEPAConfig(
             optimiser=OptimiserConfig(
-                num_steps=4000, batch_size=16, learning_rate=3e-3, warmup_steps=200, clip=5.0
+                num_steps=5000, batch_size=16, learning_rate=3e-3, warmup_steps=200, clip=5.0
             ),
             error=SquaredError(weight=8.0),
             regularisers=(
@@ -99,9 +102,9 @@ def _grid(signature: Signature) -> TrainConfig:
             horizon=6,
         ),
         critic=LocalMetricTrainingConfig(
-            critic=GridMetricDistanceConfig(),
+            critic=GridMetricDistanceConfig(outlooks=2 * signature.action.dim),
             optimiser=OptimiserConfig(
-                num_steps=300, batch_size=8, learning_rate=2e-3, warmup_steps=30, clip=20.0
+                num_steps=500, batch_size=8, learning_rate=2e-3, warmup_steps=30, clip=20.0
             ),
         ),
         probes=ProbeTrainingConfig(key=TRUTH),

@@ -142,6 +142,7 @@ class GridPredictor(nn.Module):
         with torch.no_grad():
             for parameter in self.exit.parameters():
                 parameter.mul_(0.1)
+        self.to(memory_format=torch.channels_last)
 
     def forward(
         self, latents: Float[Tensor, "n k d"], actions: Float[Tensor, "n a"]

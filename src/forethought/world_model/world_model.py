@@ -16,6 +16,10 @@ from forethought.types import ActionSpace, Imagination, Signature
 from forethought.world_model.predictors import PredictorConfig
 
 
+CHUNK_NUMBERS = 2**16
+"""Latent numbers rolled out at once: what a predictor makes of them then stays in the cache."""
+
+
 @register
 @dataclass(frozen=True, kw_only=True)
 class WorldModelConfig:
@@ -102,6 +106,13 @@ class WorldModel(nn.Module):
         self, latents: Float[Tensor, "n k d"], actions: Float[Tensor, "n h a"]
     ) -> Float[Tensor, "n h_plus_1 k d"]:
         """Latents that follow under standardised actions; the first is where they start."""
+        chunk = max(1, CHUNK_NUMBERS // (self.num_tokens * self.width))
+        parts = zip(latents.split(chunk), actions.split(chunk), strict=True)
+        return torch.cat([self._roll(*part) for part in parts])
+
+    def _roll(
+        self, latents: Float[Tensor, "n k d"], actions: Float[Tensor, "n h a"]
+    ) -> Float[Tensor, "n h_plus_1 k d"]:
         states = [latents]
         for action in actions.unbind(1):
             states.append(self.predictor(states[-1], action))
