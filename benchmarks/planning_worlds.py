@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import warnings
+from typing import Any
 
 from forethought.recipes.demo import run_demo
 from harness import Benchmark, estimate, figure
@@ -14,7 +16,7 @@ def measure_world(
     """Runs the demo for every seed; each has to hold."""
     warnings.simplefilter("default")
     for seed in benchmark.seeds:
-        results = run_demo(world, benchmark.folder(f"seed{seed}"), seed=seed, visible=False).figures
+        results = _figures(benchmark, world, seed)
         prefix = f"seed {seed}: "
         for name, content in results.items():
             if isinstance(content, dict) and "episodes" in content:
@@ -24,3 +26,12 @@ def measure_world(
             figure(prefix + "decision, median", results["decision_ms"]["median"], unit="ms"),
             figure(prefix + "decision, p99", results["decision_ms"]["p99"], unit="ms"),
         )
+
+
+def _figures(benchmark: Benchmark, world: str, seed: int) -> dict[str, Any]:
+    """A demo's results; those of a finished one where an interrupted benchmark is resumed."""
+    folder = benchmark.folder(f"seed{seed}")
+    finished = folder / "results.json"
+    if finished.exists():
+        return json.loads(finished.read_text())
+    return dict(run_demo(world, folder, seed=seed, visible=False).figures)

@@ -129,9 +129,7 @@ class Model(nn.Module, ModelHubMixin, library_name="forethought", tags=["world-m
         os.replace(partial, folder / WEIGHTS)
 
     @classmethod
-    def from_pretrained(
-        cls, pretrained_model_name_or_path: str | Path, **options: Any
-    ) -> Model:
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: Any) -> Model:
         """A model from a folder, or from a hub by its ``owner/name``.
 
         Args:

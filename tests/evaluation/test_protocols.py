@@ -12,9 +12,9 @@ from forethought import data, recipes, worlds
 from forethought.agent import Agent
 from forethought.data.importers import ImportSettings, import_dataset
 from forethought.evaluation import PlanningProtocol, evaluate, predict
-from forethought.learning.ridge import fit_ridge
 from forethought.evaluation.report import evaluate_report, predict_report, train_report
 from forethought.learning import train
+from forethought.learning.ridge import fit_ridge
 from forethought.types import ForethoughtError
 
 

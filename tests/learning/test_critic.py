@@ -81,6 +81,16 @@ def test_shortest_paths_on_a_known_graph() -> None:
     assert shortest_to_first(edges).tolist() == [0.0, 1.0, 3.0, 4.5, far]
 
 
+def test_a_single_short_cut_is_not_believed() -> None:
+    """Two nodes in each of five ranks behind the goal; one far node also leads to the front."""
+    rank = torch.tensor([0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5])
+    edges = torch.where(rank[:, None] - rank == 1, 1.0, 1000.0)
+    assert shortest_to_first(edges, support=2).tolist() == rank.tolist()
+    edges[9, 1] = 1.0
+    assert shortest_to_first(edges)[9] == 2
+    assert shortest_to_first(edges, support=2).tolist() == rank.tolist()
+
+
 def test_spread_out_takes_the_ends_first() -> None:
     """Of a line, both ends before the middle."""
     places = torch.linspace(0, 1, 11)[:, None]

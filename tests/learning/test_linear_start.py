@@ -108,9 +108,7 @@ def test_too_narrow_a_learned_part_is_refused(swings: Dataset, tmp_path: Path) -
     narrow_model = replace(chosen.world_model, perception=replace(perception, encoders=narrow))
     chosen = replace(chosen, world_model=narrow_model)
     with pytest.raises(ForethoughtError, match=r"at least as wide as the state \(2\), found 1"):
-        LinearStartConfig()(
-            untrained(swings, chosen), sampler(swings, chosen, range(20), 2)
-        )
+        LinearStartConfig()(untrained(swings, chosen), sampler(swings, chosen, range(20), 2))
 
 
 def test_images_are_refused(recorded: Dataset) -> None:

@@ -142,7 +142,7 @@ def _grid_readout(
 ) -> nn.Sequential:
     first, second = config.channels
     flat = second * ((side + 1) // 2) ** 2
-    return nn.Sequential(
+    layers = nn.Sequential(
         GridPlaces(side),
         nn.Conv2d(width + 2, first, 3, padding=1),
         nn.GELU(),
@@ -151,6 +151,7 @@ def _grid_readout(
         nn.Flatten(),
         mlp(flat, (config.hidden, config.hidden), outputs),
     )
+    return layers.to(memory_format=torch.channels_last)
 
 
 @runtime_checkable

@@ -19,10 +19,10 @@ from rich.console import Console
 from torch import Tensor
 
 from forethought.data.store import Dataset, EpisodeArrays
-from forethought.learning.ridge import fit_ridge
 from forethought.evaluation.clips import Clips, cut_clips
 from forethought.evaluation.recovery import Recovery, recover
 from forethought.evaluation.statistics import Estimate, auroc, bootstrap_mean
+from forethought.learning.ridge import fit_ridge
 from forethought.model import Model
 from forethought.types import ForethoughtError
 from forethought.world_model.probes import LinearProbe, fit_linear_probe

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from forethought.actor import Gradient
 from forethought.cost.terms import Cost, Sight, term
-from forethought.learning.ridge import Ridge, fit_ridge
 from forethought.evaluation.clips import Clips
+from forethought.learning.ridge import Ridge, fit_ridge
 from forethought.model import Model
 from forethought.types import ActionSpace, Imagination, PlanningProblem, WarmStart
 

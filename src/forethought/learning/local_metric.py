@@ -95,7 +95,13 @@ class LocalMetricStage(Stage):
         self.critic = critic
         self.episodes = episodes
         space = world_model.action_space
-        self._outlooks = axis_pushes(space.dim // space.block)[: self._num_outlooks()]
+        pushes, foretold = axis_pushes(space.dim // space.block), self._num_outlooks()
+        if foretold > len(pushes):
+            raise ForethoughtError(
+                f"the distance foretells {foretold} pushes, a world action of {pushes.shape[1]} "
+                f"numbers has {len(pushes)}: one each way along each; lower `outlooks`."
+            )
+        self._outlooks = pushes[:foretold]
         self._starts = episodes.offsets[:-1]
         self._choices = episodes.offsets.diff() - episodes.block
         if int(self._choices.min()) < 1:

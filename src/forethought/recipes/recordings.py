@@ -154,9 +154,7 @@ def _state(
                 },
                 frame_stack=history,
             ),
-            predictor=ResidualMLPConfig(
-                hidden=(hidden, hidden), dropout=dropout, invariant=places
-            ),
+            predictor=ResidualMLPConfig(hidden=(hidden, hidden), dropout=dropout, invariant=places),
             action_block=block,
         ),
         objective=JEPAConfig(

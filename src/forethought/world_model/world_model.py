@@ -15,7 +15,6 @@ from forethought.perception.perception import Perception, PerceptionConfig
 from forethought.types import ActionSpace, Imagination, Signature
 from forethought.world_model.predictors import PredictorConfig
 
-
 CHUNK_NUMBERS = 2**16
 """Latent numbers rolled out at once: what a predictor makes of them then stays in the cache."""
 
