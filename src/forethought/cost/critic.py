@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from forethought.config import register
 from forethought.perception.encoders import mlp
-from forethought.perception.grid import GridPlaces, grid_side
+from forethought.perception.grid import GridPlaces, grid_side, use_channels_last
 
 
 class CriticConfig(ABC):
@@ -151,7 +151,8 @@ def _grid_readout(
         nn.Flatten(),
         mlp(flat, (config.hidden, config.hidden), outputs),
     )
-    return layers.to(memory_format=torch.channels_last)
+    use_channels_last(layers)
+    return layers
 
 
 @runtime_checkable

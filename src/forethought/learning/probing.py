@@ -10,7 +10,13 @@ from torch import Tensor
 
 from forethought.config import register
 from forethought.model import Model
-from forethought.world_model.probes import fit_linear_probe, fit_mlp_probe, r_squared
+from forethought.world_model.probes import (
+    LinearProbe,
+    MLPProbe,
+    fit_linear_probe,
+    fit_mlp_probe,
+    r_squared,
+)
 
 
 @register
@@ -35,13 +41,14 @@ class ProbeReport:
 
     Attributes:
         names: the quantities.
-        linear_r2: share of each quantity's variance explained by a linear readout.
+        linear_r2: share of each quantity's variance explained by a linear readout; None for a
+            quantity that never varies, of which there is nothing to explain.
         mlp_r2: the same for the MLP.
     """
 
     names: tuple[str, ...]
-    linear_r2: tuple[float, ...]
-    mlp_r2: tuple[float, ...]
+    linear_r2: tuple[float | None, ...]
+    mlp_r2: tuple[float | None, ...]
 
 
 def fit_probes(
@@ -65,8 +72,14 @@ def probe_report(
     model: Model, latents: Float[Tensor, "rows k d"], quantities: Float[Tensor, "rows q"]
 ) -> ProbeReport:
     """Held-out R2 of both probes."""
+    varies = (quantities.amax(0) > quantities.amin(0)).tolist()
+
+    def explained(probe: LinearProbe | MLPProbe) -> tuple[float | None, ...]:
+        shares = r_squared(probe, latents, quantities).tolist()
+        return tuple(r2 if moves else None for r2, moves in zip(shares, varies, strict=True))
+
     return ProbeReport(
         names=model.config.probes,
-        linear_r2=tuple(r_squared(model.linear_probe, latents, quantities).tolist()),
-        mlp_r2=tuple(r_squared(model.mlp_probe, latents, quantities).tolist()),
+        linear_r2=explained(model.linear_probe),
+        mlp_r2=explained(model.mlp_probe),
     )

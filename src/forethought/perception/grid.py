@@ -49,3 +49,10 @@ class GridPlaces(nn.Module):
         places = self.places.expand(len(latents), -1, -1)
         joined = torch.cat([latents, places], dim=-1).unflatten(1, (self.side, self.side))
         return joined.permute(0, 3, 1, 2)
+
+
+def use_channels_last(module: nn.Module) -> None:
+    """Lays the kernels of a module's convolutions out as :class:`GridPlaces` lays out maps."""
+    for parameter in module.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from forethought.config import register
-from forethought.perception.grid import GridPlaces, grid_side
+from forethought.perception.grid import GridPlaces, grid_side, use_channels_last
 
 
 class PredictorConfig(ABC):
@@ -142,7 +142,7 @@ class GridPredictor(nn.Module):
         with torch.no_grad():
             for parameter in self.exit.parameters():
                 parameter.mul_(0.1)
-        self.to(memory_format=torch.channels_last)
+        use_channels_last(self)
 
     def forward(
         self, latents: Float[Tensor, "n k d"], actions: Float[Tensor, "n a"]

@@ -150,10 +150,13 @@ def _latent_sections(model: Model, data: Dataset, summary: Mapping[str, Any]) ->
 
 
 def _probe_table(probes: Mapping[str, Any]) -> Table:
+    def said(r2: float | None) -> str:
+        return "never varies" if r2 is None else f"{r2:.4f}"
+
     return Table(
         header=("quantity", "linear probe R2", "MLP probe R2"),
         rows=[
-            (name, f"{linear:.4f}", f"{nonlinear:.4f}")
+            (name, said(linear), said(nonlinear))
             for name, linear, nonlinear in zip(
                 probes["names"], probes["linear_r2"], probes["mlp_r2"], strict=True
             )
