@@ -21,8 +21,10 @@ from forethought.cost import Sight, effort, goal, term
 from forethought.perception import AnchoredMLPConfig, CNNConfig, GridCNNConfig, MLPEncoderConfig
 from forethought.types import ArraySpec, ForethoughtError
 from forethought.world_model import (
+    EnsembleConfig,
     GridInverseDynamicsConfig,
     GridPredictorConfig,
+    GRUConfig,
     InverseDynamicsConfig,
     ResidualMLPConfig,
     SIGRegConfig,
@@ -49,7 +51,14 @@ def test_our_encoders_conform(config, spec) -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "tokens"), [(ResidualMLPConfig(), 1), (GridPredictorConfig(), 16)]
+    ("config", "tokens"),
+    [
+        (ResidualMLPConfig(), 1),
+        (GridPredictorConfig(), 16),
+        (GRUConfig(), 2),
+        (EnsembleConfig(member=ResidualMLPConfig(), num_members=3), 2),
+        (EnsembleConfig(member=GridPredictorConfig(), num_members=2), 16),
+    ],
 )
 def test_our_predictors_conform(config, tokens) -> None:
     predictor = config.build(tokens, 8, 3)
@@ -127,8 +136,10 @@ class BatchCentredEncoder(nn.Module):
 
 
 class DetachedPredictor(nn.Module):
+    window = num_members = 1
+
     def forward(self, latents, actions):
-        return latents + actions.detach().mean(-1)[:, None, None]
+        return latents[:, -1] + actions[:, -1].detach().mean(-1)[:, None, None]
 
 
 def test_batch_statistics_are_caught() -> None:

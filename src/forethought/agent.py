@@ -7,7 +7,9 @@ observations, the plan under way, the generator); the model, the cost and the pl
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,14 +21,18 @@ from forethought.cost.terms import Cost, CostTerm, Sight
 from forethought.memory.short_term import ObservationWindow
 from forethought.model import Model
 from forethought.types import (
+    TASK,
     ArraySpec,
+    Chance,
     Decision,
     ForethoughtError,
     Observation,
+    Past,
     Plan,
     Planner,
     PlanningProblem,
     WarmStart,
+    to_bytes,
 )
 
 
@@ -56,6 +62,8 @@ class Agent:
         replan_every: world steps of a plan that are executed before the next search; None for
             one model step.
         deadline_s: seconds a search may take; None for no limit.
+        num_outcomes: futures imagined per candidate, where the model has a latent variable; what
+            they count is for the cost to say (``cost.at(Worst())``).
         seed: of the agent's generator: the same seed and observations give the same actions.
 
     Raises:
@@ -71,6 +79,7 @@ class Agent:
         num_agents: int = 1,
         replan_every: int | None = None,
         deadline_s: float | None = None,
+        num_outcomes: int = 1,
         seed: int = 0,
     ) -> None:
         self.model = model.eval()
@@ -80,6 +89,7 @@ class Agent:
         self.block = model.config.world_model.action_block
         self.replan_every = replan_every or self.block
         self.deadline_s = deadline_s
+        self.num_outcomes = self._checked_outcomes(num_outcomes)
         self._specs = {
             key: model.signature.observation[key] for key in model.world_model.perception.keys
         }
@@ -100,16 +110,23 @@ class Agent:
     def reset(self) -> None:
         """Forgets the episode: observations, plan and warm start."""
         perception = self.model.config.world_model.perception
+        # What a predictor with a window looks back at: earlier model steps, and what was done.
+        self._memory = (self.model.world_model.predictor.window - 1) * self.block
         self._window = ObservationWindow(
-            frame_stack=perception.frame_stack, frame_gap=perception.frame_gap
+            frame_stack=perception.frame_stack,
+            frame_gap=perception.frame_gap,
+            memory=self._memory,
         )
+        self._taken: tuple[np.ndarray, ...] = ()
         self._execution: _Execution | None = None
 
-    def act(self, observation: Observation) -> Decision:
+    def act(self, observation: Mapping[str, Any]) -> Decision:
         """The next action of a single agent.
 
         Args:
-            observation: what the sensors give now, by key; extra keys are ignored.
+            observation: what the sensors give now, by key; extra keys are ignored. The task is
+                given in words, or as bytes. A key may be absent, or None, where the model was
+                trained with ``PerceptionConfig.missing`` above zero.
 
         Raises:
             ForethoughtError: a key is missing, has another shape or type, or holds NaN.
@@ -119,20 +136,19 @@ class Agent:
                 f"act() is for one agent, this one has num_agents={self.num_agents}; use "
                 "act_batch() with a leading dimension."
             )
-        self._check(observation, batched=False)
-        decision = self.act_batch({key: np.asarray(observation[key])[None] for key in self._specs})
+        seen = self._read("the observation", observation, leading=())
+        decision = self.act_batch({key: value[None] for key, value in seen.items()})
         return replace(decision, action=decision.action[0])
 
-    def act_batch(self, observation: Observation) -> Decision:
+    def act_batch(self, observation: Mapping[str, Any]) -> Decision:
         """The next action of every agent, from observations ``(b, ...)`` per key.
 
         Raises:
             ForethoughtError: see :meth:`act`.
         """
         started = time.perf_counter()
-        self._check(observation, batched=True)
-        kept = {key: np.asarray(observation[key]) for key in self._specs}
-        self._window = self._window.see(kept)
+        seen = self._read("the observation", observation, leading=(self.num_agents,))
+        self._window = self._window.see(seen)
         surprise = np.full(self.num_agents, np.nan, dtype=np.float32)
         execution = self._execution
         if execution is None or execution.step >= self.replan_every:
@@ -140,6 +156,8 @@ class Agent:
             surprise = self._surprise(execution, latents)
             execution = self._deliberate(latents, execution)
         action = execution.actions[:, execution.step]
+        if self._memory:
+            self._taken = (*self._taken, action)[-self._memory :]
         self._execution = replace(execution, step=execution.step + 1)
         return Decision(
             action=action,
@@ -154,19 +172,35 @@ class Agent:
     # ------------------------------------------------------------------------- perceive
 
     @torch.no_grad()
-    def _perceive(self) -> Float[Tensor, "b k d"]:
-        window = {k: v.to(self.model.device) for k, v in self._window.stacked().items()}
-        return self.model.world_model.encode(window)
+    def _perceive(self, steps_ago: int = 0) -> Float[Tensor, "b k d"]:
+        window = self._window.stacked(steps_ago)
+        device = self.model.device
+        return self.model.world_model.encode({k: v.to(device) for k, v in window.items()})
+
+    @torch.no_grad()
+    def _past(self) -> Past | None:
+        """The model steps before the present one, as many as there are up to the window."""
+        steps = len(self._taken) // self.block
+        if not steps:
+            return None
+        ago = [self.block * step for step in range(steps, 0, -1)]
+        spec = self.model.signature.action
+        taken = torch.as_tensor(np.stack(self._taken[-steps * self.block :], axis=1))
+        if spec.discrete:
+            taken = torch.nn.functional.one_hot(taken, spec.num_choices).float()
+        actions = taken.to(self.model.device).unflatten(1, (steps, self.block)).flatten(2)
+        return Past(
+            latents=torch.stack([self._perceive(steps_ago) for steps_ago in ago], dim=1),
+            actions=self.model.world_model.normalise(actions),
+        )
 
     @torch.no_grad()
     def _encode_still(self, observation: Observation) -> Float[Tensor, "b k d"]:
         """Latents of a still observation: the same frame for the whole window."""
-        for key, spec in self._specs.items():
-            _check_value("the goal", key, observation, spec, leading=(-1,))
+        seen = self._read("the goal", observation, leading=(-1,))
         stack = self.model.config.world_model.perception.frame_stack
         frames = {
-            key: torch.as_tensor(np.asarray(observation[key]), device=self.model.device)
-            for key in self._specs
+            key: torch.as_tensor(value, device=self.model.device) for key, value in seen.items()
         }
         still = {
             key: value.unsqueeze(1).expand(-1, stack, *(-1,) * (value.ndim - 1))
@@ -184,20 +218,26 @@ class Agent:
     def _surprise(
         self, execution: _Execution | None, latents: Float[Tensor, "b k d"]
     ) -> np.ndarray:
-        """Mean squared error of what was imagined for now; NaN between model steps."""
+        """Mean squared error of what was imagined for now; NaN between model steps.
+
+        Of several outcomes the nearest counts: the energy, minimised over the latent variable.
+        """
         steps, rest = divmod(execution.step, self.block) if execution else (0, 1)
         if execution is None or rest:
             return np.full(self.num_agents, np.nan, dtype=np.float32)
-        expected = execution.plan.imagination.latents[:, 0, steps]
-        return (latents - expected).square().mean((-1, -2)).cpu().numpy()
+        expected = execution.plan.imagination.latents[:, :, steps]
+        error = (latents[:, None] - expected).square().mean((-1, -2))
+        return error.min(1).values.cpu().numpy()
 
     # ------------------------------------------------------------------------- decide
 
     def _deliberate(
         self, latents: Float[Tensor, "b k d"], previous: _Execution | None
     ) -> _Execution:
+        past, chance = self._past(), self._chance()
+        world_model = self.model.world_model
         problem = PlanningProblem(
-            imagine=lambda actions: self.model.world_model.imagine(latents, actions),
+            imagine=lambda actions: world_model.imagine(latents, actions, past=past, chance=chance),
             score=self._score,
             space=self._space,
             num_worlds=self.num_agents,
@@ -216,6 +256,13 @@ class Agent:
             )
         return _Execution(plan=plan, actions=actions)
 
+    def _chance(self) -> Chance | None:
+        """The futures of one search: the same for all its candidates, others at the next."""
+        if self.model.world_model.latent_variable is None:
+            return None
+        seed = torch.randint(2**31, (), generator=self._generator, device=self.model.device)
+        return Chance(num_outcomes=self.num_outcomes, seed=int(seed))
+
     def _warm_start(self, previous: _Execution | None) -> WarmStart | None:
         if previous is None:
             return None
@@ -231,21 +278,46 @@ class Agent:
 
     # ------------------------------------------------------------------------- checks
 
-    def _check(self, observation: Observation, *, batched: bool) -> None:
-        leading = (self.num_agents,) if batched else ()
+    def _checked_outcomes(self, num_outcomes: int) -> int:
+        if num_outcomes > 1 and self.model.world_model.latent_variable is None:
+            raise ForethoughtError(
+                f"num_outcomes={num_outcomes}, but this model foresees one future: it has no "
+                "latent variable. Train with WorldModelConfig.latent_variable, or give 1."
+            )
+        return num_outcomes
+
+    def _read(
+        self, what: str, observation: Mapping[str, Any], *, leading: tuple[int, ...]
+    ) -> dict[str, np.ndarray]:
+        """The perceived keys as the model takes them; refuses what it cannot have meant."""
+        given = {key: observation[key] for key in self._specs if observation.get(key) is not None}
+        does_without = given and self.model.config.world_model.perception.missing
+        seen = {}
         for key, spec in self._specs.items():
-            _check_value("the observation", key, observation, spec, leading=leading)
+            if key in given:
+                seen[key] = _in_bytes(given[key], spec) if key == TASK else np.asarray(given[key])
+                _check_value(what, key, seen[key], spec, leading=leading)
+            elif not does_without:
+                raise ForethoughtError(
+                    f"{what} lacks {key!r}, which the model perceives; it has "
+                    f"{sorted(observation)}."
+                )
+        return seen
+
+
+def _in_bytes(text: Any, spec: ArraySpec) -> np.ndarray:
+    """Words as bytes, one text or one for each agent; bytes as they are."""
+    value = np.asarray(text)
+    if value.dtype.kind != "U":
+        return value
+    words = [to_bytes(str(one), *spec.shape) for one in value.flat]
+    return np.stack(words).reshape(*value.shape, *spec.shape)
 
 
 def _check_value(
-    what: str, key: str, observation: Observation, spec: ArraySpec, *, leading: tuple[int, ...]
+    what: str, key: str, value: np.ndarray, spec: ArraySpec, *, leading: tuple[int, ...]
 ) -> None:
     """Refuses what the model cannot have meant, naming the key. A leading -1 is any batch."""
-    if key not in observation:
-        raise ForethoughtError(
-            f"{what} lacks {key!r}, which the model perceives; it has {sorted(observation)}."
-        )
-    value = np.asarray(observation[key])
     expected = (*leading, *spec.shape)
     fits = value.ndim == len(expected) and all(
         want in (-1, found) for want, found in zip(expected, value.shape, strict=True)

@@ -23,7 +23,6 @@ from forethought.types import (
     Observation,
     Planner,
     PlanningProblem,
-    PlanStatus,
     Predictor,
     Regulariser,
     Scores,
@@ -55,8 +54,8 @@ def check_encoder(encoder: Encoder, spec: ArraySpec, *, frame_stack: int = 1) ->
 
 
 def check_predictor(predictor: Predictor, *, tokens: int, width: int, action_width: int) -> None:
-    """Latents of the same shape, finite, deterministic, independent of the batch, that depend on
-    the action, with gradients to latents and actions.
+    """Latents of the same shape for every history up to the window, finite, deterministic,
+    independent of the batch, with gradients to latents and actions.
 
     Args:
         predictor: the predictor, in the mode in which it acts; trained, or with random weights.
@@ -64,12 +63,20 @@ def check_predictor(predictor: Predictor, *, tokens: int, width: int, action_wid
         width: d.
         action_width: a.
     """
+    _expect(predictor.window >= 1, "a window of 1 or more", predictor.window)
+    for steps in range(1, predictor.window + 1):
+        _check_history(predictor, (steps, tokens, width), action_width)
+
+
+def _check_history(predictor: Predictor, shape: tuple[int, int, int], action_width: int) -> None:
     generator = torch.Generator().manual_seed(0)
-    latents = torch.randn(BATCH, tokens, width, generator=generator).requires_grad_()
-    actions = torch.randn(BATCH, action_width, generator=generator).requires_grad_()
+    batch = BATCH * predictor.num_members
+    latents = torch.randn(batch, *shape, generator=generator).requires_grad_()
+    actions = torch.randn(batch, shape[0], action_width, generator=generator).requires_grad_()
     kept = latents.detach().clone()
     predicted = predictor(latents, actions)
-    _expect(predicted.shape == latents.shape, tuple(latents.shape), tuple(predicted.shape))
+    wanted = (batch, *shape[1:])
+    _expect(predicted.shape == wanted, f"{wanted} from {shape[0]} steps", tuple(predicted.shape))
     _check_function(predictor, (latents, actions), predicted, "predictor")
     _unchanged(latents.detach(), kept, "the predictor's latents")
     grads = torch.autograd.grad(predicted.square().sum(), (latents, actions), allow_unused=True)
@@ -184,25 +191,31 @@ def check_planner(planner: Planner) -> None:
 
 
 def _check_deadline(planner: Planner, problem: PlanningProblem, deadline_s: float = 0.05) -> None:
+    """The best of a few tries counts: a busy machine may hold up any one of them."""
+    taken = min(_seconds_with_deadline(planner, problem, deadline_s) for _ in range(4))
+    if taken > deadline_s + 0.04:
+        raise ForethoughtError(
+            f"planner: {taken:.3f} s for a deadline of {deadline_s} s; ask the clock before each "
+            "round and return the best plan so far."
+        )
+
+
+def _seconds_with_deadline(planner: Planner, problem: PlanningProblem, deadline_s: float) -> float:
+    """How long a search takes whose every round is slow."""
+
     def slow(actions: Tensor) -> Imagination:
         time.sleep(0.02)
         return problem.imagine(actions)
 
     started = time.perf_counter()
-    plan = planner.plan(
+    planner.plan(
         PlanningProblem(
             imagine=slow, score=problem.score, space=problem.space, num_worlds=problem.num_worlds
         ),
         generator=torch.Generator().manual_seed(0),
         deadline_s=deadline_s,
     )
-    taken = time.perf_counter() - started
-    late = taken > deadline_s + 0.04
-    if late or (plan.status is not PlanStatus.OUT_OF_TIME and plan.num_iterations > 3):
-        raise ForethoughtError(
-            f"planner: {taken:.3f} s for a deadline of {deadline_s} s; ask the clock before each "
-            "round and return the best plan so far."
-        )
+    return time.perf_counter() - started
 
 
 def _quadratic(targets: Float[Tensor, "b 2"]) -> PlanningProblem:
@@ -300,17 +313,23 @@ def _values(spec: ArraySpec, leading: tuple[int, ...]) -> Tensor:
 
 
 def _check_function(
-    function: Callable[..., Tensor], inputs: tuple[Tensor, ...], output: Tensor, name: str
+    function: Callable[..., Tensor],
+    inputs: tuple[Tensor, ...],
+    output: Tensor,
+    name: str,
 ) -> None:
-    """Finite, repeatable, and the same for one item as for the batch."""
+    """Finite, repeatable, and the same for one item (of each member) as for the batch."""
     _finite(output, name)
     if not torch.equal(function(*inputs), output):
         raise ForethoughtError(
             f"{name}: two calls with the same input differ; put it into eval mode, and draw random "
             "numbers only in training."
         )
-    alone = torch.cat([function(*(part[i : i + 1] for part in inputs)) for i in range(BATCH)])
-    if not torch.allclose(alone, output, atol=1e-4, rtol=1e-3):
+    for i in range(BATCH):
+        if torch.allclose(
+            function(*(part[i::BATCH] for part in inputs)), output[i::BATCH], atol=1e-4, rtol=1e-3
+        ):
+            continue
         raise ForethoughtError(
             f"{name}: an item gives something else alone than in a batch; do not use batch "
             "statistics (BatchNorm), use GroupNorm or LayerNorm."

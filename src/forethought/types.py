@@ -16,7 +16,7 @@ This module imports nothing of the package. Everything in it is immutable.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from typing import Any, Protocol, runtime_checkable
 
@@ -32,7 +32,9 @@ STATE = "observation.state"
 ACTION = "action"
 """Key of the action: float32 vector, or an integer for discrete actions."""
 TASK = "task"
-"""Key of the task text."""
+"""Key of the task text: in words where recorded, as bytes where encoded, see :func:`to_bytes`."""
+TASK_BYTES = 128
+"""Bytes of UTF-8 that a task is told in; zeros after its end."""
 
 Observation = Mapping[str, np.ndarray]
 """What the sensors give at one instant, by LeRobot's keys; with a leading ``b`` where batched."""
@@ -64,6 +66,19 @@ class ArraySpec:
     shape: tuple[int, ...]
     dtype: str
     names: tuple[str, ...] = ()
+
+
+TASK_SPEC = ArraySpec(shape=(TASK_BYTES,), dtype="uint8")
+"""What encoders are given of a task."""
+
+
+def to_bytes(text: str, length: int = TASK_BYTES) -> np.ndarray:
+    """Text as ``(length,)`` bytes of UTF-8, with zeros after its end.
+
+    What does not fit is left out, whole characters at a time.
+    """
+    cut = text.replace("\0", "").encode()[:length].decode(errors="ignore").encode()
+    return np.frombuffer(cut.ljust(length, b"\0"), np.uint8).copy()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,18 +198,105 @@ class Windows:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Past:
+    """What came before the present: predictors with a window look back at it.
+
+    Attributes:
+        latents: ``(n, w, k, d)`` the latest earlier model steps, oldest first.
+        actions: ``(n, w, a)`` the standardised model actions that were taken in them.
+    """
+
+    latents: Float[Tensor, "n w k d"]
+    actions: Float[Tensor, "n w a"]
+
+    def latest(self, steps: int) -> Past:
+        """At most so many steps of it."""
+        first = max(0, self.latents.shape[1] - steps)
+        return Past(latents=self.latents[:, first:], actions=self.actions[:, first:])
+
+    def repeated(self, times: int) -> Past:
+        """Each of the ``n`` so many times in a row."""
+        return Past(
+            latents=self.latents.repeat_interleave(times, 0),
+            actions=self.actions.repeat_interleave(times, 0),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chance:
+    """Which of the possible futures are imagined, where the world model has a latent variable.
+
+    The same draws serve every candidate, so that candidates are compared in the same futures.
+
+    Attributes:
+        num_outcomes: futures imagined per candidate (``m``).
+        seed: of the draws.
+    """
+
+    num_outcomes: int
+    seed: int = 0
+
+    def draws(self, horizon: int, num_variables: int) -> Float[Tensor, "m h v"]:
+        """Uniform numbers in [0, 1), spread evenly over the outcomes of each step (stratified)."""
+        generator = torch.Generator().manual_seed(self.seed)
+        shape = (self.num_outcomes, horizon, num_variables)
+        places = torch.rand(shape, generator=generator).argsort(0)
+        return (places + torch.rand(shape, generator=generator)) / self.num_outcomes
+
+
+@dataclass(frozen=True, kw_only=True)
 class Imagination:
     """Candidate action sequences and the latent states the world model expects from them.
+
+    Where several futures of each candidate are imagined, they lie side by side: ``n`` counts
+    candidates times outcomes.
 
     Attributes:
         latents: ``(b, n, h+1, k, d)``; index 0 of the horizon is the present.
         actions: ``(b, n, h, a)`` model actions, in world units.
         spread: ``(b, n, h)`` disagreement of an ensemble; None for a single model.
+        num_outcomes: futures of each candidate.
     """
 
     latents: Float[Tensor, "b n h_plus_1 k d"]
     actions: Float[Tensor, "b n h a"]
     spread: Float[Tensor, "b n h"] | None = None
+    num_outcomes: int = 1
+
+    def pick(self, index: Int[Tensor, "b c"]) -> Imagination:
+        """Some of the candidates, by their index in each world, with all their outcomes."""
+        rows = index[..., None] * self.num_outcomes
+        rows = (rows + torch.arange(self.num_outcomes, device=index.device)).flatten(1)
+        worlds = torch.arange(len(index), device=index.device)[:, None]
+        return self._each(lambda values: values[worlds, rows])
+
+    def where(self, take: Bool[Tensor, " b"], other: Imagination) -> Imagination:
+        """This imagination in the worlds to take, the other's in the rest."""
+
+        def chosen(mine: Tensor, others: Tensor) -> Tensor:
+            return torch.where(take.view(-1, *[1] * (mine.ndim - 1)), mine, others)
+
+        spread = None
+        if self.spread is not None and other.spread is not None:
+            spread = chosen(self.spread, other.spread)
+        return replace(
+            self,
+            latents=chosen(self.latents, other.latents),
+            actions=chosen(self.actions, other.actions),
+            spread=spread,
+        )
+
+    def detached(self) -> Imagination:
+        """The same values, cut off from the graph that made them."""
+        return self._each(lambda values: values.detach())
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Imagination:
+        return replace(
+            self,
+            latents=change(self.latents),
+            actions=change(self.actions),
+            spread=None if self.spread is None else change(self.spread),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,7 +334,7 @@ class Plan:
         terms: per cost term its share ``(b,)`` of the energy.
         margins: per guardrail ``(b, h)``.
         status: how the search ended.
-        imagination: the chosen sequence as imagined, ``n = 1``.
+        imagination: the chosen sequence as imagined: one candidate, with all its outcomes.
         num_iterations: rounds of search that were run.
         num_candidates: sequences imagined in all, per world.
         seconds: wall-clock time of the search.
@@ -361,12 +463,21 @@ class Encoder(Protocol):
 
 @runtime_checkable
 class Predictor(Protocol):
-    """The world's next latent: latents ``(n, k, d)`` and normalised actions ``(n, a)``."""
+    """The world's next latent, from the latest model steps and the actions taken in them.
+
+    Attributes:
+        window: steps that it looks at; it must answer for fewer as well, oldest first.
+        num_members: networks that answer; of an ensemble the batch is split into so many equal
+            parts, one for each.
+    """
+
+    window: int
+    num_members: int
 
     def __call__(
-        self, latents: Float[Tensor, "n k d"], actions: Float[Tensor, "n a"]
+        self, latents: Float[Tensor, "n w k d"], actions: Float[Tensor, "n w a"]
     ) -> Float[Tensor, "n k d"]:
-        """See the class."""
+        """See the class; actions are standardised."""
         ...
 
 

@@ -11,6 +11,7 @@ from forethought.world_model.regularisers import (
     InverseDynamicsConfig,
     SIGRegConfig,
     TemporalSmoothnessConfig,
+    TemporalStraighteningConfig,
     TemporalVarianceConfig,
     VICRegConfig,
 )
@@ -101,3 +102,15 @@ def test_inverse_dynamics_can_be_learned_only_if_latents_move(generator) -> None
             assert float(loss.detach()) == pytest.approx(float(actions.var()), rel=0.1)
         else:
             assert float(loss.detach()) < reached
+
+
+def test_straightening_is_zero_on_lines_and_two_where_they_turn_back(generator) -> None:
+    """Whatever the speed; a right angle costs one."""
+    line = torch.tensor([0.0, 1.0, 3.0, 9.0]).view(1, 4, 1, 1) * torch.ones(1, 1, 1, 3)
+    assert float(value(TemporalStraighteningConfig(), line, generator)) == pytest.approx(
+        0, abs=1e-6
+    )
+    back = torch.tensor([0.0, 1.0, 0.0]).view(1, 3, 1, 1)
+    assert float(value(TemporalStraighteningConfig(), back, generator)) == pytest.approx(2)
+    corner = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 5.0]]).view(1, 3, 1, 2)
+    assert float(value(TemporalStraighteningConfig(), corner, generator)) == pytest.approx(1)

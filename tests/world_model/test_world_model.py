@@ -23,6 +23,7 @@ from forethought.world_model import (
     fit_linear_probe,
     fit_mlp_probe,
 )
+from forethought.world_model.diagnostics import alignment, uniformity, variance_spectrum
 from forethought.world_model.probes import r_squared
 
 IMAGE = ArraySpec(shape=(32, 32, 3), dtype="uint8")
@@ -108,8 +109,8 @@ def test_several_sensors_are_fused_into_one_latent() -> None:
 def test_a_predictor_moves_each_latent_by_itself(predictor) -> None:
     """Shape, independence of the batch, and gradients to latents and actions."""
     tokens = 16 if "Grid" in type(predictor).__name__ else 1
-    latents = torch.randn(5, tokens, 8, requires_grad=True)
-    actions = torch.randn(5, 3, requires_grad=True)
+    latents = torch.randn(5, 1, tokens, 8, requires_grad=True)
+    actions = torch.randn(5, 1, 3, requires_grad=True)
     for parameter in predictor.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
     together = predictor(latents, actions)
@@ -121,9 +122,9 @@ def test_a_predictor_moves_each_latent_by_itself(predictor) -> None:
 
 def test_an_untrained_mlp_predicts_that_nothing_changes() -> None:
     """Training starts from the copy baseline."""
-    latents = torch.randn(4, 1, 8)
-    predicted = ResidualMLPConfig().build(1, 8, 3)(latents, torch.randn(4, 3))
-    torch.testing.assert_close(predicted, latents)
+    latents = torch.randn(4, 1, 1, 8)
+    predicted = ResidualMLPConfig().build(1, 8, 3)(latents, torch.randn(4, 1, 3))
+    torch.testing.assert_close(predicted, latents[:, 0])
 
 
 def test_a_grid_of_tokens_must_be_square() -> None:
@@ -141,7 +142,8 @@ def test_rollout_is_repeated_prediction(model) -> None:
         imagined = world_model.imagine(latents, actions)
         state = latents
         for step in range(4):
-            state = world_model.predictor(state, world_model.normalise(actions[:, 1, step]))
+            push = world_model.normalise(actions[:, 1, step])
+            state = world_model.predictor(state[:, None], push[:, None])
     torch.testing.assert_close(imagined.latents[:, 1, 0], latents)
     torch.testing.assert_close(imagined.latents[:, 1, -1], state, atol=1e-5, rtol=1e-4)
 
@@ -201,3 +203,23 @@ def test_total_collapse_is_named(generator) -> None:
     latents, actions = clips(generator, moving=0.0, between=0.0)
     report = collapse_report(latents, latents, actions, latents)
     assert any(f.startswith("collapsed") for f in report.findings)
+
+
+def test_alignment_and_uniformity_equal_their_closed_forms(generator) -> None:
+    """Opposite points are 4 apart; two poles give the mean potential of one pair; spheres fill."""
+    one = torch.randn(6, 1, 3, generator=generator)
+    assert alignment(one, 2 * one) == pytest.approx(0, abs=1e-6)
+    assert alignment(one, -one) == pytest.approx(4, rel=1e-5)
+    poles = torch.tensor([[1.0, 0.0], [-1.0, 0.0]]).view(2, 1, 2)
+    assert uniformity(poles) == pytest.approx(-8)
+    assert uniformity(torch.ones(5, 1, 3)) == pytest.approx(0, abs=1e-6)
+    wide = torch.randn(500, 1, 64, generator=generator)
+    assert -4.2 < uniformity(wide) < -3.7
+
+
+def test_the_variance_spectrum_tells_the_shares(generator) -> None:
+    base = torch.randn(4000, 1, 3, generator=generator) * torch.tensor([3.0, 1.0, 0.0])
+    torch.testing.assert_close(
+        variance_spectrum(base), torch.tensor([0.9, 0.1, 0.0]).double(), atol=0.02, rtol=0
+    )
+    assert not variance_spectrum(torch.ones(4, 1, 3)).any()

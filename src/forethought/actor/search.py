@@ -142,7 +142,7 @@ class Best:
         order = _order(energy, violation)
         winner = order[:, :1]
         rank = torch.stack([violation.gather(1, winner), energy.gather(1, winner)], -1)[:, 0]
-        chosen = _pick_imagination(imagination, winner)
+        chosen = imagination.pick(winner)
         found = _pick_scores(scores, winner)
         if self._rank is None or self.imagination is None or self.scores is None:
             self.imagination, self.scores, self._rank = chosen, found, rank
@@ -150,7 +150,7 @@ class Best:
             better = (rank[:, 0] < self._rank[:, 0]) | (
                 (rank[:, 0] == self._rank[:, 0]) & (rank[:, 1] < self._rank[:, 1])
             )
-            self.imagination = _where_imagination(better, chosen, self.imagination)
+            self.imagination = chosen.where(better, self.imagination)
             self.scores = _where_scores(better, found, self.scores)
             self._rank = torch.where(better[:, None], rank, self._rank)
         self.num_candidates += energy.shape[1]
@@ -206,32 +206,12 @@ def gather(
     return values[worlds, index]
 
 
-def _pick_imagination(imagination: Imagination, index: Int[Tensor, "b 1"]) -> Imagination:
-    spread = imagination.spread
-    return Imagination(
-        latents=gather(imagination.latents, index),
-        actions=gather(imagination.actions, index),
-        spread=None if spread is None else gather(spread, index),
-    )
-
-
 def _pick_scores(scores: Scores, index: Int[Tensor, "b 1"]) -> Scores:
     return Scores(
         energy=gather(scores.energy, index),
         terms={name: gather(value, index) for name, value in scores.terms.items()},
         margins={name: gather(value, index) for name, value in scores.margins.items()},
         feasible=gather(scores.feasible, index),
-    )
-
-
-def _where_imagination(take: Tensor, new: Imagination, old: Imagination) -> Imagination:
-    spread = None
-    if new.spread is not None and old.spread is not None:
-        spread = _where(take, new.spread, old.spread)
-    return Imagination(
-        latents=_where(take, new.latents, old.latents),
-        actions=_where(take, new.actions, old.actions),
-        spread=spread,
     )
 
 
@@ -260,13 +240,8 @@ def evaluate(
 
 def without_gradient(imagination: Imagination, scores: Scores) -> tuple[Imagination, Scores]:
     """The same values, cut off from the graph that made them."""
-    spread = imagination.spread
     return (
-        Imagination(
-            latents=imagination.latents.detach(),
-            actions=imagination.actions.detach(),
-            spread=None if spread is None else spread.detach(),
-        ),
+        imagination.detached(),
         Scores(
             energy=scores.energy.detach(),
             terms={name: value.detach() for name, value in scores.terms.items()},

@@ -12,6 +12,7 @@ from forethought.cost.critic import (
     QuasimetricDistanceConfig,
 )
 from forethought.cost.goal import Goal, goal
+from forethought.cost.risk import Expected, Luckiest, OutcomeRisk, Tail, Worst
 from forethought.cost.roadmap import RoadmapGoal, roadmap_goal
 from forethought.cost.terms import Cost, CostTerm, Effort, FunctionTerm, Sight, effort, term
 
@@ -21,14 +22,19 @@ __all__ = [
     "CriticConfig",
     "Effort",
     "Embedding",
+    "Expected",
     "FunctionTerm",
     "Goal",
     "GridMetricDistanceConfig",
     "LatentDistance",
+    "Luckiest",
     "MetricDistanceConfig",
+    "OutcomeRisk",
     "QuasimetricDistanceConfig",
     "RoadmapGoal",
     "Sight",
+    "Tail",
+    "Worst",
     "effort",
     "goal",
     "roadmap_goal",

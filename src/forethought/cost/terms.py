@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from forethought.cost.risk import Expected, OutcomeRisk
 from forethought.types import (
     ActionSpace,
     Distance,
@@ -86,9 +87,11 @@ class Cost:
 
     Attributes:
         terms: the terms, each under its own name.
+        risk: how the outcomes of a candidate are weighed, where several are imagined.
     """
 
     terms: tuple[CostTerm, ...]
+    risk: OutcomeRisk = field(default_factory=Expected)
 
     def __post_init__(self) -> None:
         names = [term.name for term in self.terms]
@@ -100,12 +103,16 @@ class Cost:
 
     def __add__(self, other: CostTerm | Cost) -> Cost:
         added = other.terms if isinstance(other, Cost) else (other,)
-        return Cost(terms=self.terms + added)
+        return replace(self, terms=self.terms + added)
 
     def __mul__(self, factor: float) -> Cost:
-        return Cost(terms=tuple(term * factor for term in self.terms))
+        return replace(self, terms=tuple(term * factor for term in self.terms))
 
     __rmul__ = __mul__
+
+    def at(self, risk: OutcomeRisk) -> Cost:
+        """The same terms with outcomes weighed otherwise, e.g. ``Worst()``."""
+        return replace(self, risk=risk)
 
     def __str__(self) -> str:
         width = max(len("term"), *(len(term.name) for term in self.terms))
@@ -121,11 +128,22 @@ class Cost:
             shares = {
                 name: weight * function(imagination).sum(-1) for name, weight, function in bound
             }
+            shares = self._over_outcomes(shares, imagination.num_outcomes)
             energy = torch.stack(tuple(shares.values())).sum(0)
             feasible = torch.ones_like(energy, dtype=torch.bool)
             return Scores(energy=energy, terms=shares, feasible=feasible)
 
         return score
+
+    def _over_outcomes(
+        self, shares: dict[str, Float[Tensor, "b nm"]], num_outcomes: int
+    ) -> dict[str, Float[Tensor, "b n"]]:
+        """Each term weighed over the outcomes of a candidate; all terms with the same weights."""
+        if num_outcomes == 1:
+            return shares
+        apart = {name: share.unflatten(1, (-1, num_outcomes)) for name, share in shares.items()}
+        weights = self.risk.weights(torch.stack(tuple(apart.values())).sum(0))
+        return {name: (weights * share).sum(-1) for name, share in apart.items()}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

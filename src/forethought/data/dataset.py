@@ -20,7 +20,7 @@ from torch import Tensor
 from forethought.data.decoding import RowReader, array_for, first_line
 from forethought.data.moments import Moments, Statistics, image_moments, vector_moments
 from forethought.data.schema import EPISODE, FRAME, Layout
-from forethought.types import ACTION, TASK, Episode, ForethoughtError, Signature
+from forethought.types import ACTION, TASK, TASK_SPEC, Episode, ForethoughtError, Signature
 
 MEMORY_LIMIT_BYTES = 8 << 30
 SAMPLED_IMAGES = 256
@@ -32,7 +32,7 @@ class EpisodeArrays:
 
     Attributes:
         signature: of the dataset, images at the size they were decoded to.
-        observation: per key ``(rows, ...)``: uint8 images, float32 vectors.
+        observation: per key ``(rows, ...)``: uint8 images and text, float32 vectors.
         action: ``(rows, dim)`` float32, or ``(rows,)`` int64 where discrete.
         offsets: ``(episodes + 1,)`` first row of each episode.
         episodes: index in the dataset of each episode.
@@ -200,7 +200,8 @@ class Dataset:
 
         Args:
             episodes: which; all where not said.
-            keys: which observation keys; all where not said.
+            keys: which observation keys; all where not said. ``task`` is one more, which every
+                dataset has: each row's task, as bytes.
             image_size: height and width that images are reduced to by area averaging.
             cache: folder for what is larger than memory; read again instead of decoding anew.
             memory_limit_bytes: how large a key may be before it is kept in ``cache``.
@@ -261,9 +262,9 @@ class Dataset:
     def _signature_of(
         self, keys: Sequence[str] | None, image_size: tuple[int, int] | None
     ) -> Signature:
-        known = self.signature.observation
+        known = {**self.signature.observation, TASK: TASK_SPEC}
         observation = {}
-        for key in known if keys is None else keys:
+        for key in self.signature.observation if keys is None else keys:
             if key not in known:
                 raise ForethoughtError(
                     f"{self.path}: unknown key {key!r}; the dataset has {sorted(known)}."

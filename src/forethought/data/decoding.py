@@ -16,7 +16,14 @@ import pyarrow as pa
 from PIL import Image
 
 from forethought.data.schema import ImageEncoding, Layout, column_of, decode_image
-from forethought.types import ACTION, ArraySpec, ForethoughtError
+from forethought.types import (
+    ACTION,
+    TASK,
+    TASK_BYTES,
+    ArraySpec,
+    ForethoughtError,
+    to_bytes,
+)
 
 PIECE_ROWS = 1024
 READ_ERRORS = (ValueError, OSError, pa.ArrowException, RuntimeError)
@@ -70,6 +77,12 @@ class RowReader:
         flat = self.take(key, rows).flatten().to_numpy(zero_copy_only=False)
         return np.array(flat.reshape(-1, width), np.float32)
 
+    def texts(self, rows: np.ndarray) -> np.ndarray:
+        """The task of each row ``(rows, TASK_BYTES)`` as bytes."""
+        column = self.take(TASK, rows).dictionary_encode()
+        words = [to_bytes(text or "") for text in column.dictionary.to_pylist()]
+        return np.array(words, np.uint8).reshape(-1, TASK_BYTES)[column.indices.to_numpy()]
+
     def _unreadable(self, key: str, error: Exception) -> ForethoughtError:
         return ForethoughtError(
             f"{self.path}: {key!r} cannot be read ({first_line(error)}); files are missing or cut "
@@ -100,6 +113,8 @@ def array_for(
     Images are brought to the spec's size. What is larger than the limit is kept in a file under
     ``cache``, which is found again next time.
     """
+    if key == TASK:
+        return reader.texts(rows)
     if key not in reader.layout.encodings:
         return reader.vectors(key, rows, spec.shape[0])
     shape = (len(rows), *spec.shape)

@@ -31,7 +31,7 @@ from forethought.learning.probing import (
 from forethought.learning.trainer import Loop, LoopConfig, Stage
 from forethought.model import CONFIG, Model, ModelConfig, load_model, write_safely
 from forethought.perception.normalise import Normaliser
-from forethought.types import ArraySpec, ForethoughtError, Signature
+from forethought.types import TASK, TASK_SPEC, ArraySpec, ForethoughtError, Signature
 from forethought.world_model.diagnostics import CollapseReport
 from forethought.world_model.world_model import WorldModel, WorldModelConfig
 
@@ -82,6 +82,7 @@ class Learner(nn.Module):
         super().__init__()
         self.model = model
         self.regularisers = Regularisers(objective.regularisers, model.world_model)
+        self.target = objective.target.build(model.world_model)
         self.critic_target = target_of(model.critic) if model.critic is not None else None
 
 
@@ -112,7 +113,7 @@ def train(
     Raises:
         ForethoughtError: the data do not fit the recipe, or the folder is in use; before any work.
     """
-    out = Path(out)
+    out, config = Path(out), resolved(config)
     signature = perceived_signature(data.signature, config)
     claim_folder(out, config, data, resume=resume)
     if (out / CONFIG).exists():
@@ -175,7 +176,9 @@ class _Run:
             "probe_key": probes.key if probes else None,
             "forethought": forethought.__version__,
         }
-        return Model(parts, signature, normalisers_of(data, config, train_ids), notes)
+        model = Model(parts, signature, normalisers_of(data, config, train_ids), notes)
+        model.world_model.perception.load_published()
+        return model
 
     # ------------------------------------------------------------------ stages
 
@@ -184,7 +187,7 @@ class _Run:
         return WindowSampler(
             arrays,
             WindowConfig(
-                length=objective.horizon + 1,
+                length=objective.horizon + self.learner.model.world_model.predictor.window,
                 action_block=model.action_block,
                 frame_stack=model.perception.frame_stack,
                 frame_gap=model.perception.frame_gap,
@@ -198,6 +201,7 @@ class _Run:
             self.config.objective,
             self.learner.model.world_model,
             self.learner.regularisers,
+            self.learner.target,
             self._windows(self.train),
             self._windows(self.held_out),
         )
@@ -248,30 +252,40 @@ class _Run:
 # ---------------------------------------------------------------------------- preparation
 
 
+def resolved(config: TrainConfig) -> TrainConfig:
+    """The same run with its encoders' settings complete: what they say of published networks is
+    read and becomes part of the configuration."""
+    world_model = config.world_model
+    perception = world_model.perception.resolved()
+    return replace(config, world_model=replace(world_model, perception=perception))
+
+
 def perceived_signature(signature: Signature, config: TrainConfig) -> Signature:
     """What the model will be given: the perceived keys, images at the size they are reduced to.
 
     Raises:
         ForethoughtError: the data lack a key, or hold it in another form than the recipe needs.
     """
-    perceived = {}
+    perceived, known = {}, {**signature.observation, TASK: TASK_SPEC}
     wanted = [*config.world_model.perception.encoders]
     for key in [*wanted, *([config.probes.key] if config.probes else [])]:
-        if key not in signature.observation:
+        if key not in known:
             raise ForethoughtError(
                 f"recipe {config.recipe!r} needs {key!r}, which the data lack; they have "
                 f"{sorted(signature.observation)}. Choose a recipe for these keys, or import the "
                 "missing one."
             )
     for key in wanted:
-        spec = signature.observation[key]
+        spec = known[key]
         if len(spec.shape) == 3 and config.image_size:
             spec = replace(spec, shape=(*config.image_size, spec.shape[2]))
         perceived[key] = spec
     result = replace(signature, observation=perceived)
     config.world_model.perception.tokens(result)
-    for key, encoder in config.world_model.perception.encoders.items():
-        encoder.build(perceived[key], config.world_model.perception.frame_stack)
+    with torch.device("meta"):
+        # Only to be told what does not fit: on this device weights take neither time nor memory.
+        for key, encoder in config.world_model.perception.encoders.items():
+            encoder.build(perceived[key], config.world_model.perception.frame_stack)
     return result
 
 
@@ -311,7 +325,7 @@ def normalisers_of(
     normalisers = {
         key: Normaliser(statistics[key].mean, statistics[key].std, statistics[key].change_std)
         for key in config.world_model.perception.encoders
-        if len(data.signature.observation[key].shape) == 1
+        if key != TASK and len(data.signature.observation[key].shape) == 1
     }
     block, spec = config.world_model.action_block, data.signature.action
     if spec.discrete:

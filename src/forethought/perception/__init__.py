@@ -1,5 +1,6 @@
 """Perception: observations to latents. Encoders per observation key, normalisation, fusion."""
 
+from forethought.perception.attention import SelfAttention, TransformerBlock
 from forethought.perception.encoders import (
     AnchoredMLPConfig,
     CNNConfig,
@@ -7,16 +8,30 @@ from forethought.perception.encoders import (
     GridCNNConfig,
     MLPEncoderConfig,
 )
+from forethought.perception.impala import IMPALAConfig
 from forethought.perception.normalise import Normaliser
 from forethought.perception.perception import Perception, PerceptionConfig
+from forethought.perception.pretrained import PretrainedImageConfig, PretrainedVideoConfig
+from forethought.perception.text import ByteTextConfig, PretrainedTextConfig, to_bytes, to_text
+from forethought.perception.vit import ViTConfig
 
 __all__ = [
     "AnchoredMLPConfig",
+    "ByteTextConfig",
     "CNNConfig",
     "EncoderConfig",
     "GridCNNConfig",
+    "IMPALAConfig",
     "MLPEncoderConfig",
     "Normaliser",
     "Perception",
     "PerceptionConfig",
+    "PretrainedImageConfig",
+    "PretrainedTextConfig",
+    "PretrainedVideoConfig",
+    "SelfAttention",
+    "TransformerBlock",
+    "ViTConfig",
+    "to_bytes",
+    "to_text",
 ]

@@ -34,6 +34,27 @@ class EncoderConfig(ABC):
     def tokens(self, spec: ArraySpec) -> tuple[int, int]:
         """``(k, d)`` of what the encoder gives."""
 
+    def resolved(self) -> EncoderConfig:
+        """The same settings, complete: what they say of files elsewhere is read and written down.
+
+        Most settings are complete as they are.
+        """
+        return self
+
+
+def as_changes(frames: Float[Tensor, "n f *rest"], gain: float = 1.0) -> Float[Tensor, "n f *rest"]:
+    """A window of frames: the changes that led to the latest, then the latest itself.
+
+    What moves between two frames is a few pixels; as a difference it is plain at once.
+    """
+    return torch.cat([gain * (frames[:, 1:] - frames[:, :-1]), frames[:, -1:]], dim=1)
+
+
+def stacked_pixels(frames: UInt8[Tensor, "n f h w 3"]) -> Float[Tensor, "n c h w"]:
+    """Stacked frames as ``3 f`` channels: pixels in [-0.5, 0.5], earlier frames as changes."""
+    pixels = frames.permute(0, 1, 4, 2, 3).float().div(255.0).sub(0.5)
+    return as_changes(pixels, CHANGE_GAIN).flatten(1, 2)
+
 
 def _norm(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(max(1, channels // 8), channels)
@@ -67,16 +88,21 @@ class ImageStem(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, frames: UInt8[Tensor, "n f h w 3"]) -> Float[Tensor, "n c h2 w2"]:
-        """Pixels are scaled to [-0.5, 0.5]; earlier frames are told as changes, enlarged.
-
-        What moves between two frames is a few pixels; as a difference it is plain at once.
-        """
-        pixels = frames.permute(0, 1, 4, 2, 3).float().div(255.0).sub(0.5)
-        changes = CHANGE_GAIN * (pixels[:, 1:] - pixels[:, :-1])
-        return self.layers(torch.cat([changes, pixels[:, -1:]], dim=1).flatten(1, 2))
+        """Feature maps of frames told as :func:`stacked_pixels` does."""
+        return self.layers(stacked_pixels(frames))
 
 
-def _check_image(name: str, spec: ArraySpec, stride: int) -> None:
+def check_image(name: str, spec: ArraySpec, stride: int = 1) -> None:
+    """Refuses what an encoder of images cannot take.
+
+    Args:
+        name: of the encoder's configuration, for the message.
+        spec: the observation key.
+        stride: how many times the image is reduced.
+
+    Raises:
+        ForethoughtError: no image, or one that cannot be reduced so many times.
+    """
     if len(spec.shape) != 3 or spec.shape[2] != 3 or spec.dtype != "uint8":
         raise ForethoughtError(
             f"{name} needs uint8 images of shape (height, width, 3), found {spec.dtype} "
@@ -86,6 +112,14 @@ def _check_image(name: str, spec: ArraySpec, stride: int) -> None:
         raise ForethoughtError(
             f"{name} reduces images {stride} times, so height and width must be multiples of "
             f"{stride}; found {spec.shape[:2]}. Set image_size in the training configuration."
+        )
+
+
+def _check_vector(name: str, spec: ArraySpec) -> None:
+    if len(spec.shape) != 1 or spec.dtype != "float32":
+        raise ForethoughtError(
+            f"{name} needs float32 vectors, found {spec.dtype} {spec.shape}; choose CNNConfig for "
+            "images, ByteTextConfig for text."
         )
 
 
@@ -111,7 +145,7 @@ class CNNConfig(EncoderConfig):
 
     def build(self, spec: ArraySpec, frame_stack: int) -> nn.Module:
         """See :class:`EncoderConfig`."""
-        _check_image(type(self).__name__, spec, self.stride)
+        check_image(type(self).__name__, spec, self.stride)
         return CNN(self, spec, frame_stack)
 
     def tokens(self, spec: ArraySpec) -> tuple[int, int]:
@@ -155,7 +189,7 @@ class GridCNNConfig(EncoderConfig):
 
     def build(self, spec: ArraySpec, frame_stack: int) -> nn.Module:
         """See :class:`EncoderConfig`."""
-        _check_image(type(self).__name__, spec, self.stride)
+        check_image(type(self).__name__, spec, self.stride)
         return GridCNN(self, frame_stack)
 
     def tokens(self, spec: ArraySpec) -> tuple[int, int]:
@@ -201,11 +235,7 @@ class MLPEncoderConfig(EncoderConfig):
 
     def build(self, spec: ArraySpec, frame_stack: int) -> nn.Module:
         """See :class:`EncoderConfig`."""
-        if len(spec.shape) != 1:
-            raise ForethoughtError(
-                f"MLPEncoderConfig needs vectors, found shape {spec.shape}; choose CNNConfig for "
-                "images."
-            )
+        _check_vector(type(self).__name__, spec)
         return MLPEncoder(self, spec.shape[0] * frame_stack)
 
     def tokens(self, spec: ArraySpec) -> tuple[int, int]:
@@ -249,11 +279,7 @@ class AnchoredMLPConfig(EncoderConfig):
 
     def build(self, spec: ArraySpec, frame_stack: int) -> nn.Module:
         """See :class:`EncoderConfig`."""
-        if len(spec.shape) != 1:
-            raise ForethoughtError(
-                f"AnchoredMLPConfig needs vectors, found shape {spec.shape}; choose CNNConfig for "
-                "images."
-            )
+        _check_vector(type(self).__name__, spec)
         return AnchoredMLP(self, spec.shape[0], frame_stack)
 
     def tokens(self, spec: ArraySpec) -> tuple[int, int]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from forethought.config import register
+from forethought.perception.backbone import Backbone
 from forethought.perception.encoders import EncoderConfig, mlp
 from forethought.perception.normalise import Normaliser
 from forethought.types import ForethoughtError, Signature
@@ -26,12 +27,35 @@ class PerceptionConfig:
         frame_gap: world steps between these frames.
         fusion: hidden width of the network that fuses several keys into one token; unused for
             one key.
+        missing: share of the training observations in which a key is left out, each key by itself
+            but never all; above zero the model learns to do without, and keys may be absent when
+            it acts.
+
+    Raises:
+        ForethoughtError: a share outside [0, 1), or one above zero for a single key.
     """
 
     encoders: Mapping[str, EncoderConfig]
     frame_stack: int = 1
     frame_gap: int = 1
     fusion: int = 128
+    missing: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.missing < 1:
+            raise ForethoughtError(
+                f"missing is {self.missing}; expected a share of at least 0 and below 1."
+            )
+        if self.missing and len(self.encoders) < 2:
+            raise ForethoughtError(
+                f"missing is {self.missing}, but {sorted(self.encoders)} is all that is perceived: "
+                "nothing would be left. Perceive a second key, or set missing=0."
+            )
+
+    def resolved(self) -> PerceptionConfig:
+        """With every encoder's settings complete: see :meth:`EncoderConfig.resolved`."""
+        encoders = {key: encoder.resolved() for key, encoder in self.encoders.items()}
+        return replace(self, encoders=encoders)
 
     def tokens(self, signature: Signature) -> tuple[int, int]:
         """``(k, d)`` of the latent.
@@ -61,6 +85,8 @@ class Perception(nn.Module):
 
     One key: its tokens are the latent. Several keys: where the largest has one token, a residual
     MLP joins them into one; where it is a grid of tokens, every other key is added to each place.
+    A key that is absent, or is left out in training (ModDrop; Neverova et al., 2016), is told by a
+    learned token in its stead.
 
     Args:
         config: which encoders.
@@ -87,15 +113,54 @@ class Perception(nn.Module):
         self.normalisers = nn.ModuleDict({_module_name(k): normalisers[k] for k in normalisers})
         if len(self.keys) > 1:
             self.fusion = mlp(len(self.keys) * self.width, (config.fusion,), self.width)
+        if config.missing:
+            self.mask_tokens = nn.ParameterDict(
+                {_module_name(key): torch.zeros(self.width) for key in self.keys}
+            )
 
-    def forward(self, observation: Mapping[str, Tensor]) -> Float[Tensor, "n k d"]:
+    def forward(self, observation: Mapping[str, Tensor | None]) -> Float[Tensor, "n k d"]:
         """Latents of observations.
 
         Args:
-            observation: per key ``(n, f, ...)``; uint8 images and float vectors, world units.
+            observation: per key ``(n, f, ...)``; uint8 images and text, float vectors in world
+                units. A key may be absent, or None, where the configuration's ``missing`` is above
+                zero.
+
+        Raises:
+            ForethoughtError: a key is absent that the model cannot do without, or all are.
         """
-        tokens = [self._encode(key, observation[key]) for key in self.keys]
-        return tokens[0] if len(tokens) == 1 else self._fuse(tokens)
+        seen = self.present(observation)
+        tokens = {key: self._encode(key, values) for key, values in seen.items()}
+        if self.config.missing:
+            tokens = self._masked(tokens)
+        return tokens[self.keys[0]] if len(self.keys) == 1 else self._fuse(tokens)
+
+    def present(self, observation: Mapping[str, Tensor | None]) -> dict[str, Tensor]:
+        """The perceived keys that an observation has.
+
+        Raises:
+            ForethoughtError: a key is absent that the model cannot do without, or all are.
+        """
+        found = {key: observation.get(key) for key in self.keys}
+        seen = {key: values for key, values in found.items() if values is not None}
+        if len(seen) < (1 if self.config.missing else len(self.keys)):
+            absent = [key for key in self.keys if key not in seen]
+            raise ForethoughtError(
+                f"the observation lacks {absent[0]!r}, which the model perceives; it has "
+                f"{sorted(observation)}. A model trained with PerceptionConfig.missing above zero "
+                "does without some of its keys, but never without all."
+            )
+        return seen
+
+    def load_published(self) -> None:
+        """Loads the published weights of pretrained encoders; training does so once, at its start.
+
+        Raises:
+            ForethoughtError: weights cannot be read.
+        """
+        for module in self.modules():
+            if isinstance(module, Backbone):
+                module.load_published()
 
     def by_key(self) -> Mapping[str, nn.Module]:
         """The encoder of each key."""
@@ -113,8 +178,33 @@ class Perception(nn.Module):
     def _encode(self, key: str, values: Tensor) -> Float[Tensor, "n k d"]:
         return self.encoders[_module_name(key)](self.standardise(key, values))
 
-    def _fuse(self, tokens: list[Float[Tensor, "n k d"]]) -> Float[Tensor, "n k d"]:
-        spread = [t.expand(-1, self.num_tokens, -1) for t in tokens]
+    def _masked(
+        self, tokens: Mapping[str, Float[Tensor, "n k d"]]
+    ) -> dict[str, Float[Tensor, "n k d"]]:
+        """Learned tokens instead of absent keys, and of those left out in training."""
+        some = next(iter(tokens.values()))
+        left_out = self._left_out(some, len(tokens))
+        masked = {}
+        for key in self.keys:
+            stand_in = self.mask_tokens[_module_name(key)].expand(len(some), 1, -1)
+            if key in tokens and left_out is not None:
+                gone = left_out[:, list(tokens).index(key), None, None]
+                masked[key] = torch.where(gone, stand_in, tokens[key])
+            else:
+                masked[key] = tokens.get(key, stand_in)
+        return masked
+
+    def _left_out(self, some: Float[Tensor, "n k d"], count: int) -> Bool[Tensor, "n c"] | None:
+        """Which of the present keys each training observation does without; None when acting."""
+        if not self.training:
+            return None
+        # Like dropout from the global generator, which the training loop seeds at each step.
+        drawn = torch.rand(len(some), count, device=some.device)
+        # The largest number is below the share only where all are: its key stays.
+        return (drawn < self.config.missing) & (drawn < drawn.amax(1, keepdim=True))
+
+    def _fuse(self, tokens: Mapping[str, Float[Tensor, "n k d"]]) -> Float[Tensor, "n k d"]:
+        spread = [tokens[key].expand(-1, self.num_tokens, -1) for key in self.keys]
         mean = torch.stack(spread).mean(0)
         return mean + self.fusion(torch.cat(spread, dim=-1))
 

@@ -1,8 +1,12 @@
 """The world model: s' = Pred(s, a), what keeps its latents from collapsing, and what reads them."""
 
 from forethought.world_model.diagnostics import CollapseReport, collapse_report, effective_rank
+from forethought.world_model.ensemble import EnsembleConfig
+from forethought.world_model.latent_variable import CategoricalLatentConfig, LatentVariableConfig
 from forethought.world_model.predictors import (
     GridPredictorConfig,
+    GRUConfig,
+    Predictor,
     PredictorConfig,
     ResidualMLPConfig,
 )
@@ -13,23 +17,34 @@ from forethought.world_model.regularisers import (
     RegulariserConfig,
     SIGRegConfig,
     TemporalSmoothnessConfig,
+    TemporalStraighteningConfig,
     TemporalVarianceConfig,
     VICRegConfig,
 )
+from forethought.world_model.targets import MovingAverageConfig, OwnLatentsConfig, TargetConfig
 from forethought.world_model.world_model import WorldModel, WorldModelConfig
 
 __all__ = [
+    "CategoricalLatentConfig",
     "CollapseReport",
+    "EnsembleConfig",
+    "GRUConfig",
     "GridInverseDynamicsConfig",
     "GridPredictorConfig",
     "InverseDynamicsConfig",
+    "LatentVariableConfig",
     "LinearProbe",
     "MLPProbe",
+    "MovingAverageConfig",
+    "OwnLatentsConfig",
+    "Predictor",
     "PredictorConfig",
     "RegulariserConfig",
     "ResidualMLPConfig",
     "SIGRegConfig",
+    "TargetConfig",
     "TemporalSmoothnessConfig",
+    "TemporalStraighteningConfig",
     "TemporalVarianceConfig",
     "VICRegConfig",
     "WorldModel",

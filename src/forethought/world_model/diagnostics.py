@@ -19,6 +19,8 @@ MIN_WITHIN_SHARE = 0.05
 MIN_INVERSE_R2 = 0.05
 MIN_ACTION_GAIN = 0.05
 MAX_COPY_RATIO = 1.0
+MOST_PAIRED = 1000
+"""Latents whose pairs are all compared."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,9 @@ class CollapseReport:
             instead of another clip's; 0 where actions make no difference.
         copy_ratio: error of predicting one model step over the error of "nothing changes".
         rollout_ratio: the same over the whole clip.
+        alignment: mean squared distance of successive latents on the unit sphere; small where
+            neighbours in time lie together.
+        uniformity: how evenly latents fill the sphere, 0 (all in one place) and down.
         findings: one sentence per symptom, each with its remedy; empty when healthy.
     """
 
@@ -43,6 +48,8 @@ class CollapseReport:
     action_gain: float
     copy_ratio: float
     rollout_ratio: float
+    alignment: float
+    uniformity: float
     findings: tuple[str, ...]
 
     @property
@@ -51,16 +58,39 @@ class CollapseReport:
         return bool(self.findings)
 
 
-def effective_rank(latents: Float[Tensor, "n k d"]) -> float:
-    """Exponential of the entropy of the normalised variance spectrum (Roy and Vetterli, 2007)."""
+def variance_spectrum(latents: Float[Tensor, "n k d"]) -> Float[Tensor, " r"]:
+    """Share of the variance along each principal direction, largest first; zeros without any."""
     samples = latents.flatten(1).double()
-    singular = torch.linalg.svdvals(samples - samples.mean(0))
-    variance = singular.square()
+    variance = torch.linalg.svdvals(samples - samples.mean(0)).square()
     total = variance.sum()
-    if total <= 1e-12:
+    return variance / total if total > 1e-12 else torch.zeros_like(variance)
+
+
+def effective_rank(latents: Float[Tensor, "n k d"]) -> float:
+    """Exponential of the entropy of the variance spectrum (Roy and Vetterli, 2007)."""
+    share = variance_spectrum(latents)
+    if not share.any():
         return 0.0
-    share = variance / total
     return float(torch.exp(-(share * torch.log(share.clamp_min(1e-30))).sum()))
+
+
+def alignment(first: Float[Tensor, "n k d"], second: Float[Tensor, "n k d"]) -> float:
+    """Mean squared distance of pairs that belong together, on the unit sphere.
+
+    Equation 1 of Wang and Isola (2020) with exponent 2; 0 to 4.
+    """
+    one, other = (torch.nn.functional.normalize(part.flatten(1), dim=1) for part in (first, second))
+    return float((one - other).square().sum(1).mean())
+
+
+def uniformity(latents: Float[Tensor, "n k d"]) -> float:
+    """Logarithm of the mean Gaussian potential of all pairs, on the unit sphere.
+
+    Equation 2 of Wang and Isola (2020) with t = 2: 0 where all latents point one way, about -4
+    where they fill a sphere of many dimensions evenly.
+    """
+    points = torch.nn.functional.normalize(latents.flatten(1), dim=1)
+    return float(torch.exp(-2 * torch.pdist(points).square()).mean().log())
 
 
 def within_episode_share(latents: Float[Tensor, "b t k d"]) -> float:
@@ -130,7 +160,13 @@ def collapse_report(
         "copy_ratio": ratio[0],
         "rollout_ratio": ratio[-1],
     }
-    return CollapseReport(**report, findings=_findings(**report))
+    centred = latents - latents.mean((0, 1))
+    return CollapseReport(
+        **report,
+        alignment=alignment(centred[:, :-1].flatten(0, 1), centred[:, 1:].flatten(0, 1)),
+        uniformity=uniformity(centred.flatten(0, 1)[:MOST_PAIRED]),
+        findings=_findings(**report),
+    )
 
 
 def _findings(

@@ -1,4 +1,4 @@
-"""Predictors: the latent of the next model step, from a latent and a model action.
+"""Predictors: the latent of the next model step, from the latest latents and model actions.
 
 All of them predict the change, so that an untrained predictor starts close to "nothing changes".
 """
@@ -17,12 +17,41 @@ from forethought.config import register
 from forethought.perception.grid import GridPlaces, grid_side, use_channels_last
 
 
+class Predictor(nn.Module, ABC):
+    """The network of a predictor; implements :class:`forethought.types.Predictor`."""
+
+    window: int = 1
+    num_members: int = 1
+
+    @abstractmethod
+    def forward(
+        self, latents: Float[Tensor, "n w k d"], actions: Float[Tensor, "n w a"]
+    ) -> Float[Tensor, "n k d"]:
+        """The next latents; ``w`` is at most ``window``, oldest first."""
+
+
+class MarkovPredictor(Predictor):
+    """A predictor to which the present says all."""
+
+    def forward(
+        self, latents: Float[Tensor, "n w k d"], actions: Float[Tensor, "n w a"]
+    ) -> Float[Tensor, "n k d"]:
+        """See :class:`Predictor`."""
+        return self.step(latents[:, -1], actions[:, -1])
+
+    @abstractmethod
+    def step(
+        self, latents: Float[Tensor, "n k d"], actions: Float[Tensor, "n a"]
+    ) -> Float[Tensor, "n k d"]:
+        """The next latents."""
+
+
 class PredictorConfig(ABC):
     """Settings of a predictor, and how to build it."""
 
     @abstractmethod
-    def build(self, tokens: int, width: int, action_width: int) -> nn.Module:
-        """A predictor for latents ``(n, tokens, width)`` and actions ``(n, action_width)``."""
+    def build(self, tokens: int, width: int, action_width: int) -> Predictor:
+        """A predictor for latents of so many tokens of a width, and actions of a width."""
 
 
 @register
@@ -41,12 +70,12 @@ class ResidualMLPConfig(PredictorConfig):
     dropout: float = 0.0
     invariant: tuple[int, ...] = ()
 
-    def build(self, tokens: int, width: int, action_width: int) -> nn.Module:
+    def build(self, tokens: int, width: int, action_width: int) -> Predictor:
         """See :class:`PredictorConfig`."""
         return ResidualMLP(self, tokens * width, action_width)
 
 
-class ResidualMLP(nn.Module):
+class ResidualMLP(MarkovPredictor):
     """``s + linear(s, a) + mlp(s, a)``.
 
     The linear path lets the model contain every linear system, which the MLP then corrects.
@@ -74,10 +103,10 @@ class ResidualMLP(nn.Module):
         nn.init.zeros_(self.linear_latent.weight)
         nn.init.zeros_(self.linear_action.weight)
 
-    def forward(
+    def step(
         self, latents: Float[Tensor, "n k d"], actions: Float[Tensor, "n a"]
     ) -> Float[Tensor, "n k d"]:
-        """The next latents."""
+        """See :class:`MarkovPredictor`."""
         flat = self.seen(latents.flatten(1))
         change = self.last(self.layers(self.latent_in(flat) + self.action_in(actions)))
         change = change + self.linear_latent(flat) + self.linear_action(actions)
@@ -116,12 +145,12 @@ class GridPredictorConfig(PredictorConfig):
     channels: int = 48
     num_blocks: int = 1
 
-    def build(self, tokens: int, width: int, action_width: int) -> nn.Module:
+    def build(self, tokens: int, width: int, action_width: int) -> Predictor:
         """See :class:`PredictorConfig`."""
         return GridPredictor(self, grid_side(tokens), width, action_width)
 
 
-class GridPredictor(nn.Module):
+class GridPredictor(MarkovPredictor):
     """Convolutions whose channels the action scales and shifts (FiLM, Perez et al., 2018)."""
 
     def __init__(
@@ -144,10 +173,10 @@ class GridPredictor(nn.Module):
                 parameter.mul_(0.1)
         use_channels_last(self)
 
-    def forward(
+    def step(
         self, latents: Float[Tensor, "n k d"], actions: Float[Tensor, "n a"]
     ) -> Float[Tensor, "n k d"]:
-        """The next latents."""
+        """See :class:`MarkovPredictor`."""
         maps = self._moved(0, self.entrance(self.place(latents)), actions)
         for number, block in enumerate(self.blocks, start=1):
             maps = maps + self._moved(number, block(maps), actions)
@@ -156,3 +185,77 @@ class GridPredictor(nn.Module):
     def _moved(self, number: int, maps: Tensor, actions: Float[Tensor, "n a"]) -> Tensor:
         scale, shift = self.films[number](actions)[..., None, None].chunk(2, dim=1)
         return nn.functional.gelu(maps * (1 + scale) + shift)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class GRUConfig(PredictorConfig):
+    """A gated recurrent network over a window of latents and actions (Cho et al., 2014).
+
+    For worlds whose present observation does not say all: what the last steps showed is carried in
+    the hidden state.
+
+    Attributes:
+        hidden: width of the hidden state.
+        window: model steps that it is run over.
+    """
+
+    hidden: int = 128
+    window: int = 4
+
+    def build(self, tokens: int, width: int, action_width: int) -> Predictor:
+        """See :class:`PredictorConfig`."""
+        return GRU(self, tokens * width, action_width)
+
+
+class GatedCell(nn.Module):
+    """One step of a gated recurrent unit, equations 5 to 8 of Cho et al. (2014).
+
+    In plain operations where ``nn.GRUCell`` has a fused one, which ensembles could not batch over
+    their members.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.from_input = nn.Linear(width, 3 * width)
+        self.from_hidden = nn.Linear(width, 3 * width)
+
+    def forward(
+        self, values: Float[Tensor, "n w"], hidden: Float[Tensor, "n w"]
+    ) -> Float[Tensor, "n w"]:
+        """The next hidden state."""
+        reset_in, keep_in, new_in = self.from_input(values).chunk(3, dim=-1)
+        reset_by, keep_by, new_by = self.from_hidden(hidden).chunk(3, dim=-1)
+        keep = torch.sigmoid(keep_in + keep_by)
+        new = torch.tanh(new_in + torch.sigmoid(reset_in + reset_by) * new_by)
+        return keep * hidden + (1 - keep) * new
+
+
+class GRU(Predictor):
+    """``s + readout(h, s, a)`` with h run over the window from zero."""
+
+    def __init__(self, config: GRUConfig, width: int, action_width: int) -> None:
+        super().__init__()
+        self.window = config.window
+        self.entrance = nn.Linear(width + action_width, config.hidden)
+        self.memory = GatedCell(config.hidden)
+        self.readout = nn.Sequential(
+            nn.Linear(2 * config.hidden, config.hidden),
+            nn.GELU(),
+            nn.Linear(config.hidden, width),
+        )
+        with torch.no_grad():
+            for parameter in self.readout[-1].parameters():
+                parameter.mul_(0.1)
+
+    def forward(
+        self, latents: Float[Tensor, "n w k d"], actions: Float[Tensor, "n w a"]
+    ) -> Float[Tensor, "n k d"]:
+        """See :class:`Predictor`."""
+        seen = self.entrance(torch.cat([latents.flatten(2), actions], dim=-1))
+        hidden = torch.zeros_like(seen[:, 0])
+        for step in nn.functional.gelu(seen).unbind(1):
+            hidden = self.memory(step, hidden)
+        # The latest input goes past the gates as well: what moves now need not be remembered.
+        change = self.readout(torch.cat([hidden, seen[:, -1]], dim=-1))
+        return latents[:, -1] + change.view_as(latents[:, -1])

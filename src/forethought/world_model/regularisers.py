@@ -1,7 +1,8 @@
 """What keeps the latents of a joint-embedding model from collapsing.
 
 Each regulariser is one small module: ``(latents (b,t,k,d), actions (b,t-1,a), generator)`` to a
-scalar. Statistics are taken over clips and time, for each token by itself.
+scalar. Statistics are taken over clips and time, for each token by itself, and over the clips of
+all processes where several train together: the batch is the joined one, in equal shares.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from forethought.config import register
 from forethought.perception.encoders import mlp
 from forethought.perception.grid import grid_side
+from forethought.world_model.collective import from_first, num_processes, total
 
 
 class RegulariserConfig(ABC):
@@ -83,11 +85,12 @@ class SIGReg(nn.Module):
         directions = torch.randn(
             samples.shape[-1], self.num_projections, generator=generator, device=generator.device
         ).to(latents)
-        projected = samples @ nn.functional.normalize(directions, dim=0)
+        projected = samples @ nn.functional.normalize(from_first(directions), dim=0)
         phases = projected.unsqueeze(-1) * self.knots  # (k, samples, projections, knots)
-        real = phases.cos().mean(1) - self.normal
-        imaginary = phases.sin().mean(1)
-        return ((real**2 + imaginary**2) @ self.quadrature).mean() * samples.shape[1]
+        count = samples.shape[1] * num_processes()
+        real = total(phases.cos().sum(1)) / count - self.normal
+        imaginary = total(phases.sin().sum(1)) / count
+        return ((real**2 + imaginary**2) @ self.quadrature).mean() * count
 
 
 # ------------------------------------------------------------------------------------- VICReg
@@ -132,8 +135,9 @@ class VICReg(nn.Module):
         samples = latents.flatten(0, 1).transpose(0, 1)  # (k, samples, d)
         if self.pool_tokens:
             samples = samples.flatten(0, 1).unsqueeze(0)
-        centred = samples - samples.mean(1, keepdim=True)
-        covariance = centred.transpose(1, 2) @ centred / (samples.shape[1] - 1)
+        count = samples.shape[1] * num_processes()
+        centred = samples - total(samples.sum(1, keepdim=True)) / count
+        covariance = total(centred.transpose(1, 2) @ centred) / (count - 1)
         variance = covariance.diagonal(dim1=1, dim2=2)
         hinge = torch.relu(1 - torch.sqrt(variance + 1e-4)).mean()
         off_diagonal = (covariance**2).sum((1, 2)) - (variance**2).sum(1)
@@ -311,5 +315,44 @@ class TemporalVariance(nn.Module):
         """Zero as soon as each of these dimensions varies by one within clips."""
         fast = latents[..., : self.num_dimensions]
         within = fast - fast.mean(1, keepdim=True)
-        variance = within.square().mean((0, 1)).sum(0) / self.moving_tokens
+        count = within.shape[0] * within.shape[1] * num_processes()
+        variance = total(within.square().sum((0, 1, 2))) / count / self.moving_tokens
         return torch.relu(1 - torch.sqrt(variance + 1e-4)).mean()
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class TemporalStraighteningConfig(RegulariserConfig):
+    """Trajectories of latents bend little, so that latent distance is closer to path length.
+
+    After the straightening seen in human vision (Henaff, Goris and Simoncelli, 2019).
+
+    Attributes:
+        weight: share in the loss.
+    """
+
+    weight: float = 0.1
+
+    def build(self, tokens: int, width: int, action_width: int) -> nn.Module:
+        """See :class:`RegulariserConfig`."""
+        return TemporalStraightening()
+
+
+class TemporalStraightening(nn.Module):
+    """One minus the cosine between successive changes: 0 on a straight line, 2 where it turns back.
+
+    It is about direction alone, so slow latents gain nothing by it.
+    """
+
+    def forward(
+        self,
+        latents: Float[Tensor, "b t k d"],
+        actions: Float[Tensor, "b t_minus_1 a"],
+        generator: torch.Generator,
+    ) -> Float[Tensor, ""]:
+        """Averaged over clips and time; zero for clips of fewer than three latents."""
+        if latents.shape[1] < 3:
+            return latents.new_zeros(())
+        changes = (latents[:, 1:] - latents[:, :-1]).flatten(2)
+        cosine = nn.functional.cosine_similarity(changes[:, 1:], changes[:, :-1], dim=-1, eps=1e-6)
+        return (1 - cosine).mean()

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from forethought.config import register
 from forethought.perception.normalise import Normaliser
 from forethought.perception.perception import Perception, PerceptionConfig
-from forethought.types import ActionSpace, Imagination, Signature
+from forethought.types import ActionSpace, Chance, Imagination, Past, Signature
+from forethought.world_model.latent_variable import LatentVariableConfig
 from forethought.world_model.predictors import PredictorConfig
 
 CHUNK_NUMBERS = 2**16
@@ -28,15 +29,17 @@ class WorldModelConfig:
         perception: how observations become latents.
         predictor: how latents follow from latents and actions.
         action_block: world steps in one model step.
+        latent_variable: what else the future depends on; None where it is determined.
     """
 
     perception: PerceptionConfig
     predictor: PredictorConfig
     action_block: int = 1
+    latent_variable: LatentVariableConfig | None = None
 
 
 class WorldModel(nn.Module):
-    """A joint-embedding predictive world model, s' = Pred(s, a).
+    """A joint-embedding predictive world model, s' = Pred(s, a, z).
 
     Args:
         config: what it is made of.
@@ -63,7 +66,14 @@ class WorldModel(nn.Module):
             {key: normalisers[key] for key in config.perception.encoders if key in normalisers},
         )
         self.action_width = signature.action.width * config.action_block
-        self.predictor = config.predictor.build(self.num_tokens, self.width, self.action_width)
+        sizes = (self.num_tokens, self.width, self.action_width)
+        self.latent_variable = (
+            config.latent_variable.build(*sizes) if config.latent_variable else None
+        )
+        told = self.latent_variable.width if self.latent_variable is not None else 0
+        self.predictor = config.predictor.build(
+            self.num_tokens, self.width, self.action_width + told
+        )
         low = signature.action.low or (0.0,) * signature.action.width
         high = signature.action.high or (1.0,) * signature.action.width
         self.register_buffer("low", torch.tensor(low * config.action_block))
@@ -91,10 +101,10 @@ class WorldModel(nn.Module):
 
     def encode(self, observation: Mapping[str, Tensor]) -> Float[Tensor, "*batch k d"]:
         """Latents of observations ``(*batch, f, ...)`` per key."""
-        spec = self.signature.observation
-        keys = self.perception.keys
-        leading = observation[keys[0]].shape[: -1 - len(spec[keys[0]].shape)]
-        flat = {key: observation[key].flatten(0, len(leading) - 1) for key in keys}
+        seen = self.perception.present(observation)
+        key, values = next(iter(seen.items()))
+        leading = values.shape[: -1 - len(self.signature.observation[key].shape)]
+        flat = {key: values.flatten(0, len(leading) - 1) for key, values in seen.items()}
         return self.perception(flat).unflatten(0, leading)
 
     def normalise(self, actions: Float[Tensor, "*batch a"]) -> Float[Tensor, "*batch a"]:
@@ -102,26 +112,166 @@ class WorldModel(nn.Module):
         return self.action_normaliser(actions)
 
     def rollout(
-        self, latents: Float[Tensor, "n k d"], actions: Float[Tensor, "n h a"]
+        self,
+        latents: Float[Tensor, "n k d"],
+        actions: Float[Tensor, "n h a"],
+        *,
+        past: Past | None = None,
+        z: Float[Tensor, "n h z"] | None = None,
     ) -> Float[Tensor, "n h_plus_1 k d"]:
-        """Latents that follow under standardised actions; the first is where they start."""
-        chunk = max(1, CHUNK_NUMBERS // (self.num_tokens * self.width))
-        parts = zip(latents.split(chunk), actions.split(chunk), strict=True)
-        return torch.cat([self._roll(*part) for part in parts])
+        """Latents that follow under standardised actions; the first is where they start.
+
+        Of an ensemble, the mean of what its members foresee.
+
+        Args:
+            latents: the present.
+            actions: what is done.
+            past: what came before; None at the beginning of an episode.
+            z: the latent variable at each step; None for the likeliest. Unused without one.
+        """
+        return _average(self.futures(latents, actions, past=past, z=z))
+
+    def futures(
+        self,
+        latents: Float[Tensor, "n k d"],
+        actions: Float[Tensor, "n h a"],
+        *,
+        past: Past | None = None,
+        z: Float[Tensor, "n h z"] | None = None,
+        numbers: Float[Tensor, "n h v"] | None = None,
+    ) -> Float[Tensor, "m n h_plus_1 k d"]:
+        """What each of the predictor's ``m`` members foresees; see :meth:`rollout`.
+
+        Args:
+            latents: the present.
+            actions: what is done.
+            past: what came before.
+            z: the latent variable at each step; None to draw it.
+            numbers: uniform numbers to draw it from; None for the likeliest.
+        """
+        chunk = max(1, CHUNK_NUMBERS // (self.num_tokens * self.width * self.predictor.num_members))
+        parts = []
+        for begin in range(0, len(latents), chunk):
+            rows = slice(begin, begin + chunk)
+            parts.append(
+                self._roll(
+                    latents[rows],
+                    actions[rows],
+                    past and Past(latents=past.latents[rows], actions=past.actions[rows]),
+                    None if z is None else z[rows],
+                    None if numbers is None else numbers[rows],
+                )
+            )
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
     def _roll(
-        self, latents: Float[Tensor, "n k d"], actions: Float[Tensor, "n h a"]
-    ) -> Float[Tensor, "n h_plus_1 k d"]:
-        states = [latents]
-        for action in actions.unbind(1):
-            states.append(self.predictor(states[-1], action))
-        return torch.stack(states, dim=1)
+        self,
+        latents: Float[Tensor, "n k d"],
+        actions: Float[Tensor, "n h a"],
+        past: Past | None,
+        z: Float[Tensor, "n h z"] | None,
+        numbers: Float[Tensor, "n h v"] | None,
+    ) -> Float[Tensor, "m n h_plus_1 k d"]:
+        members, window = self.predictor.num_members, self.predictor.window
+        states, moves = [_copies(latents, members)], []
+        if past is not None and window > 1:
+            seen = past.latest(window - 1)
+            states = [_copies(part, members) for part in seen.latents.unbind(1)] + states
+            moves = [_copies(self._still(part), members) for part in seen.actions.unbind(1)]
+        first = len(moves)
+        for step, action in enumerate(actions.unbind(1)):
+            told = _copies(action, members)
+            if self.latent_variable is not None:
+                chosen = self._z(states[-1], told, step, z, numbers)
+                told = torch.cat([told, chosen], dim=-1)
+            moves.append(told)
+            states.append(self.predictor(_stacked(states, window), _stacked(moves, window)))
+        return torch.stack(states[first:], dim=1).unflatten(0, (members, -1))
+
+    def _z(
+        self,
+        latents: Float[Tensor, "n k d"],
+        actions: Float[Tensor, "n a"],
+        step: int,
+        z: Float[Tensor, "n h z"] | None,
+        numbers: Float[Tensor, "n h v"] | None,
+    ) -> Float[Tensor, "n z"]:
+        assert self.latent_variable is not None
+        if z is not None:
+            return _copies(z[:, step], self.predictor.num_members)
+        if numbers is not None:
+            drawn = _copies(numbers[:, step], self.predictor.num_members)
+            return self.latent_variable.draw(latents, actions, drawn)
+        return self.latent_variable.likeliest(latents, actions)
+
+    def _still(self, actions: Float[Tensor, "n a"]) -> Float[Tensor, "n a_plus_z"]:
+        """Past actions as the predictor takes them: what z was is seen in the latents."""
+        if self.latent_variable is None:
+            return actions
+        return torch.cat([actions, actions.new_zeros(len(actions), self.latent_variable.width)], -1)
 
     def imagine(
-        self, latents: Float[Tensor, "b k d"], actions: Float[Tensor, "b n h a"]
+        self,
+        latents: Float[Tensor, "b k d"],
+        actions: Float[Tensor, "b n h a"],
+        *,
+        past: Past | None = None,
+        chance: Chance | None = None,
     ) -> Imagination:
-        """Rolls every candidate sequence, in world units, from its world's present latent."""
+        """Rolls every candidate sequence, in world units, from its world's present latent.
+
+        Args:
+            latents: the present of each world.
+            actions: candidates.
+            past: what came before in each world.
+            chance: which futures are imagined; None for the likeliest one.
+        """
+        outcomes = chance.num_outcomes if chance and self.latent_variable is not None else 1
         b, n = actions.shape[:2]
-        start = latents.unsqueeze(1).expand(-1, n, -1, -1).flatten(0, 1)
-        futures = self.rollout(start, self.normalise(actions).flatten(0, 1))
-        return Imagination(latents=futures.unflatten(0, (b, n)), actions=actions)
+        repeated = actions.repeat_interleave(outcomes, 1)
+        futures = self.futures(
+            latents.repeat_interleave(n * outcomes, 0),
+            self.normalise(repeated).flatten(0, 1),
+            past=past and past.repeated(n * outcomes),
+            numbers=self._numbers(chance, actions),
+        )
+        return Imagination(
+            latents=_average(futures).unflatten(0, (b, n * outcomes)),
+            actions=repeated,
+            spread=_spread(futures, b),
+            num_outcomes=outcomes,
+        )
+
+    def _numbers(
+        self, chance: Chance | None, actions: Float[Tensor, "b n h a"]
+    ) -> Float[Tensor, "n h v"] | None:
+        """The draws of each future, the same for every candidate of every world."""
+        if chance is None or self.latent_variable is None:
+            return None
+        b, n, h, _ = actions.shape
+        draws = chance.draws(h, self.latent_variable.num_variables)
+        return draws.repeat(b * n, 1, 1).to(actions)
+
+
+def _copies(values: Tensor, members: int) -> Tensor:
+    """The batch once for each member."""
+    return values if members == 1 else values.repeat(members, *[1] * (values.ndim - 1))
+
+
+def _stacked(steps: list[Tensor], window: int) -> Tensor:
+    """The latest steps as one tensor ``(n, w, ...)``."""
+    return steps[-1].unsqueeze(1) if window == 1 else torch.stack(steps[-window:], dim=1)
+
+
+def _average(futures: Float[Tensor, "m n h_plus_1 k d"]) -> Float[Tensor, "n h_plus_1 k d"]:
+    return futures[0] if len(futures) == 1 else futures.mean(0)
+
+
+def _spread(
+    futures: Float[Tensor, "m bn h_plus_1 k d"], num_worlds: int
+) -> Float[Tensor, "b n h"] | None:
+    """Root mean squared distance of the members from their mean; None for a single one."""
+    if len(futures) == 1:
+        return None
+    variance = futures[:, :, 1:].var(0, correction=0).mean((-1, -2))
+    return (variance + 1e-12).sqrt().unflatten(0, (num_worlds, -1))

@@ -1,0 +1,120 @@
+"""Predictors with a memory, ensembles, and what rollouts make of them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from forethought.perception import MLPEncoderConfig, Normaliser, PerceptionConfig
+from forethought.types import ActionSpec, ArraySpec, ForethoughtError, Past, Signature
+from forethought.world_model import (
+    EnsembleConfig,
+    GRUConfig,
+    PredictorConfig,
+    ResidualMLPConfig,
+    WorldModel,
+    WorldModelConfig,
+)
+from forethought.world_model.predictors import GatedCell
+
+SIGNATURE = Signature(
+    observation={"observation.state": ArraySpec(shape=(3,), dtype="float32")},
+    action=ActionSpec(dim=2, low=(-1.0, -1.0), high=(1.0, 1.0)),
+    rate_hz=10.0,
+)
+
+
+def world_model(predictor: PredictorConfig) -> WorldModel:
+    normalisers = {
+        "observation.state": Normaliser([0.0] * 3, [1.0] * 3),
+        "action": Normaliser([0.0] * 2, [1.0] * 2),
+    }
+    config = WorldModelConfig(
+        perception=PerceptionConfig(encoders={"observation.state": MLPEncoderConfig(width=6)}),
+        predictor=predictor,
+    )
+    model = WorldModel(config, SIGNATURE, normalisers)
+    with torch.no_grad():
+        for parameter in model.predictor.parameters():
+            parameter.normal_(std=0.3)
+    return model.eval()
+
+
+def test_a_rollout_looks_back_as_far_as_the_window_and_no_further() -> None:
+    """Continuing a rollout from its own past is the rollout; older steps change nothing."""
+    model = world_model(GRUConfig(hidden=16, window=3))
+    latents, actions = torch.randn(4, 1, 6), torch.randn(4, 7, 2)
+    whole = model.rollout(latents, actions)
+    past = Past(latents=whole[:, :4], actions=actions[:, :4])
+    torch.testing.assert_close(model.rollout(whole[:, 4], actions[:, 4:], past=past), whole[:, 4:])
+    longer = Past(
+        latents=torch.cat([torch.randn(4, 1, 1, 6), past.latents[:, 2:]], 1),
+        actions=torch.cat([torch.randn(4, 1, 2), past.actions[:, 2:]], 1),
+    )
+    torch.testing.assert_close(
+        model.rollout(whole[:, 4], actions[:, 4:], past=longer), whole[:, 4:]
+    )
+    forgotten = model.rollout(whole[:, 4], actions[:, 4:])
+    assert not torch.allclose(forgotten, whole[:, 4:])
+
+
+@pytest.mark.parametrize("window", [1, 3])
+def test_each_member_of_an_ensemble_is_the_predictor_with_its_weights(window) -> None:
+    """The batched call equals the members one by one, futures and all."""
+    member = GRUConfig(hidden=8, window=3) if window == 3 else ResidualMLPConfig(hidden=(8,))
+    model = world_model(EnsembleConfig(member=member, num_members=3))
+    latents, actions = torch.randn(5, 1, 6), torch.randn(5, 4, 2)
+    together = model.futures(latents, actions)
+    assert together.shape == (3, 5, 5, 1, 6)
+    weights = dict(model.predictor.named_parameters())
+    for number in range(3):
+        alone = world_model(member)
+        own = {
+            name: weights[name.replace(".", "_")][number]
+            for name, _ in alone.predictor.named_parameters()
+        }
+        alone.predictor.load_state_dict(own, strict=False)
+        torch.testing.assert_close(
+            alone.rollout(latents, actions), together[number], atol=1e-5, rtol=1e-4
+        )
+
+
+def test_spread_is_how_far_the_members_lie_apart() -> None:
+    """Equal members agree; different ones disagree by the deviation of their futures."""
+    model = world_model(EnsembleConfig(member=ResidualMLPConfig(hidden=(8,)), num_members=3))
+    latents, actions = torch.randn(2, 1, 6), torch.rand(2, 5, 4, 2) - 0.5
+    imagined = model.imagine(latents, actions)
+    futures = model.futures(latents.repeat_interleave(5, 0), model.normalise(actions).flatten(0, 1))
+    deviation = futures[:, :, 1:].std(0, correction=0).square().mean((-1, -2)).sqrt()
+    torch.testing.assert_close(imagined.spread.flatten(0, 1), deviation)
+    torch.testing.assert_close(imagined.latents.flatten(0, 1), futures.mean(0))
+    with torch.no_grad():
+        for parameter in model.predictor.parameters():
+            parameter.copy_(parameter[:1].expand_as(parameter))
+    assert float(model.imagine(latents, actions).spread.detach().max()) < 1e-5
+
+
+def test_a_single_model_has_no_spread_and_an_ensemble_of_one_is_refused() -> None:
+    model = world_model(ResidualMLPConfig())
+    assert model.imagine(torch.randn(1, 1, 6), torch.zeros(1, 2, 3, 2)).spread is None
+    with pytest.raises(ForethoughtError, match="no spread"):
+        EnsembleConfig(member=ResidualMLPConfig(), num_members=1)
+
+
+def test_gradients_reach_every_member() -> None:
+    model = world_model(EnsembleConfig(member=ResidualMLPConfig(hidden=(8,)), num_members=3))
+    model.futures(torch.randn(4, 1, 6), torch.randn(4, 2, 2)).square().sum().backward()
+    for parameter in model.predictor.parameters():
+        assert (parameter.grad.flatten(1).abs().sum(1) > 0).all()
+
+
+def test_a_gated_cell_is_a_gated_recurrent_unit() -> None:
+    """The same weights give what PyTorch's own unit gives."""
+    ours, theirs = GatedCell(5), torch.nn.GRUCell(5, 5)
+    with torch.no_grad():
+        theirs.weight_ih.copy_(ours.from_input.weight)
+        theirs.bias_ih.copy_(ours.from_input.bias)
+        theirs.weight_hh.copy_(ours.from_hidden.weight)
+        theirs.bias_hh.copy_(ours.from_hidden.bias)
+    values, hidden = torch.randn(7, 5), torch.randn(7, 5)
+    torch.testing.assert_close(ours(values, hidden), theirs(values, hidden))
