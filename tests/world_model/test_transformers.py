@@ -76,7 +76,7 @@ def test_all_steps_of_the_window_count_and_none_before(config, tokens) -> None:
             part[:, step] = -kept
             moved = (predictor(latents, actions) - answer).abs().amax((1, 2))
             part[:, step] = kept
-            assert bool((moved == 0).all() if step == 0 else (moved > 1e-4).all())
+            assert bool((moved == 0).all() if step == 0 else (moved > 1e-5).all())
 
 
 @pytest.mark.parametrize(("config", "tokens"), MAKES)
@@ -105,7 +105,7 @@ def test_an_ensemble_of_them_differs_among_its_members(config, tokens) -> None:
     latents, actions = history(tokens, 3)
     answer = ensemble(latents.repeat(2, 1, 1, 1), actions.repeat(2, 1, 1))
     first, second = answer.chunk(2)
-    assert float((first - second).abs().max()) > 1e-4
+    assert float((first - second).detach().abs().max()) > 1e-4
     answer.square().sum().backward()
     assert all(parameter.grad is not None for parameter in ensemble.parameters())
 

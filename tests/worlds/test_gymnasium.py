@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from gymnasium.envs.classic_control.pendulum import PendulumEnv
@@ -11,12 +13,14 @@ from forethought.types import ForethoughtError, World
 from forethought.worlds.adapter import CAMERA, GymnasiumConfig, gymnasium_world, reduced
 from forethought.worlds.classic import cartpole, pendulum
 
-NAMES = ["two_rooms", "two_rooms_random", "pendulum", "cartpole", "gymnasium:Acrobot-v1"]
+NAMES = [*(entry.name for entry in worlds.entries()), "gymnasium:Acrobot-v1"]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_world_gives_what_its_signature_says(name: str) -> None:
-    world = worlds.make(name, 3)
+def test_a_world_gives_what_its_signature_says(
+    name: str, make_world: Callable[[str, int], World]
+) -> None:
+    world = make_world(name, 3)
     assert isinstance(world, World)
     spec = world.signature.action
     action = np.zeros(3, np.int64) if spec.discrete else np.zeros((3, spec.dim), np.float32)
@@ -33,8 +37,10 @@ def test_a_world_gives_what_its_signature_says(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_seed_is_the_same_task_in_any_batch(name: str) -> None:
-    many, one = worlds.make(name, 3), worlds.make(name, 1)
+def test_a_seed_is_the_same_task_in_any_batch(
+    name: str, make_world: Callable[[str, int], World]
+) -> None:
+    many, one = make_world(name, 3), make_world(name, 1)
     seen, alone = many.reset([8, 3, 11]), one.reset([3])
     for key in seen:
         np.testing.assert_array_equal(seen[key][1], alone[key][0])

@@ -2,24 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import gymnasium
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
 from forethought import worlds
-from forethought.worlds.environment import register
+from forethought.checkers import check_world
+from forethought.types import World
+from forethought.worlds.environment import CAMERA, GOAL, register
 
 
-@pytest.mark.parametrize("name", ["TwoRooms", "TwoRoomsRandom"])
+@pytest.mark.parametrize("name", ["TwoRooms", "TwoRoomsRandom", "RoomsMaze", "Fork"])
 def test_the_environment_checker_finds_nothing(name: str) -> None:
     register()
     check_env(gymnasium.make(f"forethought/{name}-v0", render_mode="rgb_array").unwrapped)
 
 
-@pytest.mark.parametrize("name", ["two_rooms", "two_rooms_random", "pendulum", "cartpole"])
-def test_exploring_is_the_same_in_any_batch(name: str) -> None:
-    many, one = worlds.make(name, 3), worlds.make(name, 1)
+def test_a_task_of_an_environment_can_be_chosen() -> None:
+    register()
+    env = gymnasium.make("forethought/RoomsMaze-v0")
+    world = worlds.make("rooms_maze", 1)
+    for task in (7, 1_000_003):
+        seen, _ = env.reset(options={"task": task})
+        np.testing.assert_array_equal(seen[CAMERA], world.reset([task])[CAMERA][0])
+        np.testing.assert_array_equal(seen[GOAL], world.goal()[CAMERA][0])
+
+
+@pytest.mark.parametrize("name", ["rooms_maze", "fork", "reacher"])
+def test_our_worlds_conform(name: str, make_world: Callable[[str, int], World]) -> None:
+    check_world(make_world(name, 3))
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in worlds.entries()])
+def test_exploring_is_the_same_in_any_batch(
+    name: str, make_world: Callable[[str, int], World]
+) -> None:
+    many, one = make_world(name, 3), make_world(name, 1)
     many.reset([8, 3, 11])
     one.reset([3])
     walk, alone = many.explore(5), one.explore(5)

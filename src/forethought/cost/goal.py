@@ -11,7 +11,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from forethought.cost.terms import BoundTerm, CostTerm, Sight
-from forethought.types import STATE, Distance, ForethoughtError, Imagination, Observation
+from forethought.types import (
+    STATE,
+    TASK,
+    Distance,
+    ForethoughtError,
+    Imagination,
+    Observation,
+    to_bytes,
+)
 
 CAMERA = "<camera>"
 
@@ -61,6 +69,7 @@ def goal(
     *,
     image: np.ndarray | None = None,
     state: np.ndarray | None = None,
+    text: str | None = None,
     observation: Observation | None = None,
     distance: Distance | None = None,
     running: float = 1.0,
@@ -70,6 +79,7 @@ def goal(
     Args:
         image: goal image for an agent with one camera: uint8 ``(height, width, 3)``.
         state: goal state vector.
+        text: the goal in words, for agents that perceive the task.
         observation: a whole goal observation, by keys, for agents with more sensors.
         distance: measure to use; None for the agent's own.
         running: weight of the distance at each step before the last, which has weight one.
@@ -77,12 +87,16 @@ def goal(
     Raises:
         ForethoughtError: nothing was given.
     """
-    keys = named_goal(image=image, state=state, observation=observation)
+    keys = named_goal(image=image, state=state, text=text, observation=observation)
     return Goal(observation=keys, distance=distance, running=running)
 
 
 def named_goal(
-    *, image: np.ndarray | None, state: np.ndarray | None, observation: Observation | None
+    *,
+    image: np.ndarray | None = None,
+    state: np.ndarray | None = None,
+    text: str | None = None,
+    observation: Observation | None = None,
 ) -> Observation:
     """A goal by keys; which camera an image is for is found when the agent is known.
 
@@ -90,12 +104,16 @@ def named_goal(
         ForethoughtError: nothing was given.
     """
     keys = dict(observation or {})
+    if text is not None:
+        keys[TASK] = to_bytes(text)
     if image is not None:
         keys[CAMERA] = np.asarray(image)
     if state is not None:
         keys[STATE] = np.asarray(state, dtype=np.float32)
     if not keys:
-        raise ForethoughtError("a goal needs an image, a state or an observation; got none.")
+        raise ForethoughtError(
+            "a goal needs an image, a state, a text or an observation; got none."
+        )
     return keys
 
 

@@ -3,6 +3,7 @@
 from forethought.world_model.diagnostics import CollapseReport, collapse_report, effective_rank
 from forethought.world_model.ensemble import EnsembleConfig
 from forethought.world_model.latent_variable import CategoricalLatentConfig, LatentVariableConfig
+from forethought.world_model.lewm import LeWMEncoderConfig, import_lewm
 from forethought.world_model.predictors import (
     GridPredictorConfig,
     GRUConfig,
@@ -22,10 +23,12 @@ from forethought.world_model.regularisers import (
     VICRegConfig,
 )
 from forethought.world_model.targets import MovingAverageConfig, OwnLatentsConfig, TargetConfig
+from forethought.world_model.transformers import CausalTransformerConfig, PatchTransformerConfig
 from forethought.world_model.world_model import WorldModel, WorldModelConfig
 
 __all__ = [
     "CategoricalLatentConfig",
+    "CausalTransformerConfig",
     "CollapseReport",
     "EnsembleConfig",
     "GRUConfig",
@@ -33,10 +36,12 @@ __all__ = [
     "GridPredictorConfig",
     "InverseDynamicsConfig",
     "LatentVariableConfig",
+    "LeWMEncoderConfig",
     "LinearProbe",
     "MLPProbe",
     "MovingAverageConfig",
     "OwnLatentsConfig",
+    "PatchTransformerConfig",
     "Predictor",
     "PredictorConfig",
     "RegulariserConfig",
@@ -53,4 +58,5 @@ __all__ = [
     "effective_rank",
     "fit_linear_probe",
     "fit_mlp_probe",
+    "import_lewm",
 ]

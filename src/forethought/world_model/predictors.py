@@ -1,6 +1,7 @@
 """Predictors: the latent of the next model step, from the latest latents and model actions.
 
-All of them predict the change, so that an untrained predictor starts close to "nothing changes".
+All of them predict the change, so that an untrained predictor starts close to "nothing changes";
+only the LeWM that is imported predicts the latent itself.
 """
 
 from __future__ import annotations

@@ -327,8 +327,10 @@ def reduced(picture: np.ndarray, size: int) -> UInt8[np.ndarray, "size size 3"]:
     height, width = picture.shape[:2]
     if height == width and height % size == 0:
         step = height // size
-        blocks = picture[..., :3].reshape(size, step, size, step, 3)
-        return (blocks.mean((1, 3), dtype=np.float32) + 0.5).astype(np.uint8)
+        blocks = picture[..., :3].reshape(size, step, size, step, 3).sum(1, dtype=np.uint32)
+        # Slices are added many times faster than an axis of four is summed.
+        total = sum(blocks[:, :, column] for column in range(step))
+        return ((2 * total + step**2) // (2 * step**2)).astype(np.uint8)
     image = Image.fromarray(picture[..., :3])
     return np.asarray(image.resize((size, size), Image.Resampling.BOX))
 

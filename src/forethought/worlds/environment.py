@@ -1,4 +1,4 @@
-"""The two-rooms worlds as ordinary Gymnasium environments, for other people's agents."""
+"""The worlds seen from above as ordinary Gymnasium environments, for other people's agents."""
 
 from __future__ import annotations
 
@@ -8,45 +8,60 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from forethought.worlds.two_rooms import CAMERA, FIXED, RANDOM, SIZE, TwoRooms, TwoRoomsConfig
+from forethought.worlds import registry
+from forethought.worlds.picture import CAMERA, SIZE
+from forethought.worlds.rooms_maze import HELD_OUT_SEEDS
 
 GOAL = "goal.images.top"
 
+ENVIRONMENTS = {
+    "TwoRooms": "two_rooms",
+    "TwoRoomsRandom": "two_rooms_random",
+    "RoomsMaze": "rooms_maze",
+    "Fork": "fork",
+}
+"""Worlds by the names of their environments: ``forethought/<name>-v0``."""
 
-class TwoRoomsEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
-    """One copy of :class:`TwoRooms`; the goal's image is part of the observation.
+
+class WorldEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
+    """One copy of a world with a dot; the goal's image is part of the observation.
 
     Actions run from -1 to 1, as Gymnasium recommends; 1 is the dot's largest step. The reward is -1
     at each step until the goal is reached, which ends the episode; Forethought's own agents never
     look at it.
 
     Args:
-        config: geometry.
+        world: name of the world.
         render_mode: ``rgb_array`` or None.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 10}
 
-    def __init__(self, config: TwoRoomsConfig = FIXED, render_mode: str | None = None) -> None:
+    def __init__(self, world: str = "two_rooms", render_mode: str | None = None) -> None:
         self.render_mode = render_mode
-        self._world = TwoRooms(1, config=config)
+        self._world = registry.make(world)
+        self._reach = np.array(self._world.signature.action.high)
         picture = spaces.Box(0, 255, (SIZE, SIZE, 3), np.uint8)
         self.observation_space = spaces.Dict({CAMERA: picture, GOAL: picture})
-        self.action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
+        self.action_space = spaces.Box(-1.0, 1.0, self._reach.shape, np.float32)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """A new task, drawn from the environment's generator."""
+        """A new task, drawn from the environment's generator, or ``options["task"]``.
+
+        Drawn tasks are those to learn from; evaluation's have the numbers from 1,000,000 on.
+        """
         super().reset(seed=seed)
-        self._world.reset([int(self.np_random.integers(2**31))])
+        drawn = int(self.np_random.integers(HELD_OUT_SEEDS))
+        self._world.reset([int((options or {}).get("task", drawn))])
         return self._observation(), self._info()
 
     def step(
         self, action: np.ndarray
     ) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
         """Moves the dot."""
-        self._world.step(self._world.config.max_step * np.asarray(action)[None])
+        self._world.step(self._reach * np.asarray(action)[None])
         reached = bool(self._world.succeeded()[0])
         return self._observation(), -1.0 + reached, reached, False, self._info()
 
@@ -63,12 +78,12 @@ class TwoRoomsEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
 
 def register() -> None:
     """Makes the environments known to Gymnasium; called by its plug-in mechanism."""
-    for name, config in (("TwoRooms", FIXED), ("TwoRoomsRandom", RANDOM)):
+    for name, world in ENVIRONMENTS.items():
         identifier = f"forethought/{name}-v0"
         if identifier not in gymnasium.registry:
             gymnasium.register(
                 identifier,
-                entry_point="forethought.worlds.environment:TwoRoomsEnv",
-                kwargs={"config": config},
-                max_episode_steps=200,
+                entry_point="forethought.worlds.environment:WorldEnv",
+                kwargs={"world": world},
+                max_episode_steps=200 if world != "rooms_maze" else 400,
             )

@@ -38,6 +38,18 @@ def _two_rooms_random(num_worlds: int) -> World:
     return TwoRooms(num_worlds, config=RANDOM, name="two_rooms_random")
 
 
+def _rooms_maze(num_worlds: int) -> World:
+    from forethought.worlds.rooms_maze import RoomsMaze
+
+    return RoomsMaze(num_worlds)
+
+
+def _fork(num_worlds: int) -> World:
+    from forethought.worlds.fork import Fork
+
+    return Fork(num_worlds)
+
+
 def _pendulum(num_worlds: int) -> World:
     from forethought.worlds.classic import pendulum
 
@@ -48,6 +60,12 @@ def _cartpole(num_worlds: int) -> World:
     from forethought.worlds.classic import cartpole
 
     return cartpole(num_worlds)
+
+
+def _reacher(num_worlds: int) -> World:
+    from forethought.worlds.reacher import reacher
+
+    return reacher(num_worlds)
 
 
 _worlds = {
@@ -64,6 +82,16 @@ _worlds = {
             make=_two_rooms_random,
         ),
         WorldEntry(
+            name="rooms_maze",
+            description="a maze of 5x5 rooms, another in each episode, some never recorded",
+            make=_rooms_maze,
+        ),
+        WorldEntry(
+            name="fork",
+            description="an obstacle turns into one of two lanes at random: bet, or wait",
+            make=_fork,
+        ),
+        WorldEntry(
             name="pendulum",
             description="Gymnasium's Pendulum-v1 from 64x64 pixels: swing up and hold",
             make=_pendulum,
@@ -72,6 +100,11 @@ _worlds = {
             name="cartpole",
             description="Gymnasium's CartPole-v1 from 64x64 pixels: discrete actions",
             make=_cartpole,
+        ),
+        WorldEntry(
+            name="reacher",
+            description="MuJoCo's Reacher-v5 from 64x64 pixels: an arm takes poses; needs OpenGL",
+            make=_reacher,
         ),
     )
 }

@@ -13,14 +13,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from forethought.types import IMAGES, ActionSpec, ArraySpec, Observation, Signature
-
-SIZE = 64
-CAMERA = IMAGES + "top"
-
-FLOOR = np.array([238, 240, 243], np.float32)
-WALL = np.array([70, 82, 99], np.float32)
-DOT = np.array([214, 48, 49], np.float32)
+from forethought.types import ActionSpec, ArraySpec, Observation, Signature
+from forethought.worlds.picture import CAMERA, DOT, FLOOR, SIZE, WALL
+from forethought.worlds.walking import Walkers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -330,17 +325,12 @@ def _task(config: TwoRoomsConfig, seed: int) -> tuple[float, float, np.ndarray, 
             return wall, door, start, goal
 
 
-class _Walkers:
-    """The exploring behaviour: keeps a heading and a speed, changes them now and then."""
-
-    TURN_RATE = 0.08
-    SPEEDS = (0.4, 1.7)
+class _Walkers(Walkers):
+    """Turns towards the door and the wall now and then."""
 
     def __init__(self, world: TwoRooms, seed: int) -> None:
+        super().__init__(seed, world.seeds, world.config.max_step)
         self.world = world
-        self.generators = [np.random.default_rng((seed, world_seed)) for world_seed in world.seeds]
-        self.heading = np.array([g.uniform(0, 2 * np.pi) for g in self.generators])
-        self.speed = np.array([g.uniform(*self.SPEEDS) for g in self.generators])
         self._begin_near_walls()
 
     def _begin_near_walls(self) -> None:
@@ -355,22 +345,16 @@ class _Walkers:
                 y = beside_door if place < c.door_share else anywhere
                 world.position[index] = np.clip((x, y), c.margin, SIZE - c.margin)
 
-    def act(self, observation: Observation) -> np.ndarray:
+    def fresh_headings(
+        self, draws: Float[np.ndarray, "b 6"], noise: Float[np.ndarray, "b 4"]
+    ) -> Float[np.ndarray, " b"]:
+        """A share aims at the door, a share at the wall, the others anywhere."""
         c = self.world.config
-        draws = np.array([g.random(6) for g in self.generators])
-        noise = np.array([g.normal(size=4) for g in self.generators])
-        turn = draws[:, 0] < self.TURN_RATE
-        fresh = np.select(
+        return np.select(
             [draws[:, 1] < c.door_share, draws[:, 1] < c.door_share + c.wall_share],
             [self._to_opening(noise[:, 1]), self._to_wall(noise[:, 1])],
-            2 * np.pi * draws[:, 3],
+            super().fresh_headings(draws, noise),
         )
-        self.heading = np.where(turn, fresh, self.heading + 0.15 * noise[:, 0])
-        slow, fast = self.SPEEDS
-        self.speed = np.where(turn, slow + (fast - slow) * draws[:, 4], self.speed)
-        course = np.stack([np.cos(self.heading), np.sin(self.heading)], 1)
-        action = self.speed[:, None] * course + 0.3 * noise[:, 2:]
-        return np.clip(action, -c.max_step, c.max_step).astype(np.float32)
 
     def _to_opening(self, noise: Float[np.ndarray, " b"]) -> Float[np.ndarray, " b"]:
         """Headings to a point beyond the door; those that miss it meet its edges."""
