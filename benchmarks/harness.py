@@ -103,13 +103,15 @@ class Benchmark:
         return path
 
 
-def main(name: str, measure: Callable[[Benchmark], None], *, seeds: int = 1) -> None:
+def main(
+    name: str, measure: Callable[[Benchmark], None], *, seeds: int = 1, threads: int = 1
+) -> None:
     """Runs a benchmark from the command line and writes its results."""
     import torch
 
     parser = argparse.ArgumentParser(description=f"benchmark {name}")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(seeds)))
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=threads)
     parser.add_argument("--data", type=Path, default=os.environ.get("FORETHOUGHT_DATA"))
     parser.add_argument("--resume", action="store_true", help="continue an interrupted run")
     arguments = parser.parse_args()

@@ -14,4 +14,4 @@ def measure(benchmark: Benchmark) -> None:
 
 
 if __name__ == "__main__":
-    main("two_rooms_random", measure, seeds=3)
+    main("two_rooms_random", measure, seeds=3, threads=2)

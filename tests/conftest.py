@@ -15,7 +15,17 @@ import torch
 from jaxtyping import install_import_hook
 
 # Shapes and types in public signatures are checked in tests, and cost users nothing.
-CHECKED = ["actor", "agent", "cost", "learning", "memory", "model", "perception", "world_model"]
+CHECKED = [
+    "actor",
+    "agent",
+    "baselines",
+    "cost",
+    "learning",
+    "memory",
+    "model",
+    "perception",
+    "world_model",
+]
 _hook = install_import_hook([f"forethought.{room}" for room in CHECKED], "beartype.beartype")
 
 from forethought import data, recipes, worlds  # noqa: E402

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import HfApi, ModelCard
 
 from forethought import worlds
 from forethought.actor import CEM
 from forethought.agent import Agent
 from forethought.cost import effort, goal
 from forethought.memory import ObservationWindow
-from forethought.model import Model
+from forethought.model import Model, note_measured
 from forethought.types import ForethoughtError, PlanStatus
 
 CAMERA = "observation.images.top"
+HEADLINE = ("agent", "floor", "ceiling")
 PLANNER = CEM(horizon=3, num_samples=32, num_iterations=2, num_elites=6)
 
 
@@ -178,3 +183,39 @@ def test_goals_in_worlds_with_discrete_actions() -> None:
     action = many.act_batch(observation).action
     assert action.shape == (2,) and set(action.tolist()) <= {0, 1}
     world.step(action)
+
+
+def test_a_card_tells_what_was_measured_of_the_run(run, tmp_path) -> None:
+    """Training figures stand in it from the start; planning figures are added, weights kept."""
+    folder = tmp_path / "copy"
+    shutil.copytree(run, folder)
+    summary = json.loads((folder / "train.json").read_text())
+    card = ModelCard.load(folder / "README.md")
+    assert card.data.library_name == "forethought" and "world-model" in card.data.tags
+    assert f"{summary['diagnostics']['effective_rank']:.3f}" in card.text
+    assert "position.x" in card.text and "Goals reached" not in card.text
+    before = Model.from_pretrained(folder).state_dict()
+    estimate = {"value": 0.97, "low": 0.95, "high": 0.99, "episodes": 200}
+    note_measured(folder, "planning", {"two_rooms": dict.fromkeys(HEADLINE, estimate)})
+    card = ModelCard.load(folder / "README.md")
+    assert "| two_rooms | 97.0 % (95.0 to 99.0), n = 200 |" in card.text
+    after = Model.from_pretrained(folder)
+    assert all(torch.equal(before[name], value) for name, value in after.state_dict().items())
+    after.save_pretrained(tmp_path / "again")
+    assert (tmp_path / "again" / "README.md").read_text() == (folder / "README.md").read_text()
+
+
+def test_a_model_is_pushed_with_card_weights_and_configuration(model, monkeypatch) -> None:
+    """What is uploaded is what a folder holds; no network is needed to see it."""
+    uploaded: dict[str, set[str]] = {}
+
+    def upload(self, *, folder_path, repo_id, **rest):
+        uploaded[repo_id] = {path.name for path in Path(folder_path).iterdir()}
+        return f"hub/{repo_id}"
+
+    monkeypatch.setattr(
+        HfApi, "create_repo", lambda self, repo_id, **rest: SimpleNamespace(repo_id=repo_id)
+    )
+    monkeypatch.setattr(HfApi, "upload_folder", upload)
+    model.push_to_hub("someone/rooms")
+    assert uploaded == {"someone/rooms": {"README.md", "config.json", "model.safetensors"}}

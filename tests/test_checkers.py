@@ -114,6 +114,7 @@ def test_our_cost_terms_conform(model) -> None:
         encode=encode,
         rollout=world_model.rollout,
         distance=model.distance,
+        read=model.read,
         space=world_model.action_space,
         signature=model.signature,
     )

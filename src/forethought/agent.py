@@ -101,6 +101,7 @@ class Agent:
                     encode=self._encode_still,
                     rollout=self._rollout,
                     distance=model.distance,
+                    read=model.read,
                     space=self._space,
                     signature=model.signature,
                 )

@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import ModelHubMixin, hf_hub_download
+from huggingface_hub import ModelCard, ModelHubMixin, hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from jaxtyping import Float
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from forethought.card import MEASURED, model_card
 from forethought.config import from_json, register, to_json
 from forethought.cost.critic import CriticConfig, LatentDistance
 from forethought.perception.normalise import Normaliser
@@ -33,6 +34,7 @@ from forethought.world_model.world_model import WorldModel, WorldModelConfig
 FORMAT = 1
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
+CARD = "README.md"
 
 
 @register
@@ -110,6 +112,24 @@ class Model(nn.Module, ModelHubMixin, library_name="forethought", tags=["world-m
 
     # ------------------------------------------------------------------ on disk and on the hub
 
+    def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
+        """The card that goes with the weights: make-up, and what was measured of this run."""
+        world = self.config.world_model
+        makeup = {
+            **{f"encoder of {key}": str(one) for key, one in world.perception.encoders.items()},
+            "latent": f"{self.world_model.num_tokens} tokens of width {self.world_model.width}",
+            "predictor": str(world.predictor),
+            "latent variable": str(world.latent_variable),
+            "world steps in a model step": str(world.action_block),
+            "critic": str(self.config.critic),
+        }
+        return model_card(
+            signature=self.signature,
+            notes=self.notes,
+            makeup=makeup,
+            parameters=sum(parameter.numel() for parameter in self.parameters()),
+        )
+
     def description(self) -> dict[str, Any]:
         """What ``config.json`` holds."""
         return {
@@ -180,6 +200,22 @@ class Model(nn.Module, ModelHubMixin, library_name="forethought", tags=["world-m
             for name in (CONFIG, WEIGHTS)
         ]
         return load_model(Path(files[0]).parent)
+
+
+def note_measured(folder: Path, kind: str, figures: Mapping[str, Any]) -> None:
+    """Adds what was measured of a saved model to its notes, and writes its card anew.
+
+    Args:
+        folder: where the model was saved.
+        kind: ``training`` or ``planning``; figures of the same kind are added to, by name.
+        figures: JSON types by name.
+    """
+    content = read_config(folder)
+    measured = content["notes"].setdefault(MEASURED, {})
+    measured[kind] = {**measured.get(kind, {}), **figures}
+    write_safely(folder / CONFIG, json.dumps(content, indent=2).encode())
+    card = load_model(folder).generate_model_card()
+    write_safely(folder / CARD, str(card).encode())
 
 
 def load_model(folder: Path) -> Model:

@@ -12,6 +12,7 @@ SIGHT = Sight(
     encode=lambda observation: torch.zeros(1, 1, 2),
     rollout=lambda latents, actions: latents[:, None],
     distance=LatentDistance(),
+    read=lambda latents: {},
     space=ActionSpace(low=-torch.ones(2), high=torch.ones(2)),
     signature=Signature(observation={}, action=ActionSpec(dim=2), rate_hz=1.0),
 )

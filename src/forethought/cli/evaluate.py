@@ -33,7 +33,7 @@ def run(arguments: Arguments) -> Answer:
     from forethought import recipes, worlds
     from forethought.evaluation import evaluate
     from forethought.evaluation.report import evaluate_report, outcome_rows
-    from forethought.model import load_model, write_safely
+    from forethought.model import load_model, note_measured, write_safely
 
     model = load_model(arguments.run)
     recipe = recipes.get(model.notes["recipe"])
@@ -51,6 +51,7 @@ def run(arguments: Arguments) -> Answer:
     )
     payload = results.to_json()
     write_safely(arguments.run / "evaluate.json", json.dumps(payload, indent=2).encode())
+    note_measured(arguments.run, "planning", {arguments.world: results.headline()})
     report = evaluate_report(arguments.run, results)
     header, rows = outcome_rows(results)
 

@@ -12,6 +12,7 @@ from forethought.cost.critic import (
     QuasimetricDistanceConfig,
 )
 from forethought.cost.goal import Goal, goal
+from forethought.cost.probed import KeepApart, ProbedGoal, keep_apart, probed_goal
 from forethought.cost.risk import Expected, Luckiest, OutcomeRisk, Tail, Worst
 from forethought.cost.roadmap import RoadmapGoal, roadmap_goal
 from forethought.cost.terms import Cost, CostTerm, Effort, FunctionTerm, Sight, effort, term
@@ -26,10 +27,12 @@ __all__ = [
     "FunctionTerm",
     "Goal",
     "GridMetricDistanceConfig",
+    "KeepApart",
     "LatentDistance",
     "Luckiest",
     "MetricDistanceConfig",
     "OutcomeRisk",
+    "ProbedGoal",
     "QuasimetricDistanceConfig",
     "RoadmapGoal",
     "Sight",
@@ -37,6 +40,8 @@ __all__ = [
     "Worst",
     "effort",
     "goal",
+    "keep_apart",
+    "probed_goal",
     "roadmap_goal",
     "term",
 ]

@@ -72,7 +72,7 @@ class RoadmapGoal(CostTerm):
     pushes: int = 16
     join: float = 0.45
     near: float = 0.4
-    support: int = 2
+    support: int = 3
     longest: float = 60.0
     seed: int = 0
 

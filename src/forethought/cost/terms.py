@@ -8,7 +8,7 @@ once.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -39,6 +39,7 @@ class Sight:
         rollout: latents ``(n, k, d)`` and model actions ``(n, h, a)``, in world units, to the
             latents ``(n, h+1, k, d)`` that follow.
         distance: the agent's own measure of how far apart two latents are.
+        read: physical quantities by name, read from latents ``(..., k, d)`` by the agent's probes.
         space: the model actions.
         signature: the observations and actions of the world.
     """
@@ -48,6 +49,7 @@ class Sight:
         [Float[Tensor, "n k d"], Float[Tensor, "n h a"]], Float[Tensor, "n h_plus_1 k d"]
     ]
     distance: Distance
+    read: Callable[[Float[Tensor, "*batch k d"]], Mapping[str, Tensor]]
     space: ActionSpace
     signature: Signature
 

@@ -119,6 +119,16 @@ class PlanningResults:
     final: tuple[bool, ...]
     traces: tuple[Trace, ...] = field(default=(), repr=False)
 
+    def headline(self) -> dict[str, dict[str, float]]:
+        """The rate that counts, of agent, floor and ceiling: kept at the end where the protocol
+        asks to hold the goal, met at some time elsewhere."""
+        outcomes = {"agent": self.agent, "floor": self.floor, "ceiling": self.ceiling}
+        hold = self.protocol.hold > 1
+        return {
+            name: (outcome.final if hold else outcome.ever).to_json()
+            for name, outcome in outcomes.items()
+        }
+
     def to_json(self) -> dict[str, Any]:
         """Everything but the traces, as JSON types."""
         return {

@@ -201,6 +201,7 @@ def _plan(
         encode=lambda _: goal,
         rollout=model.world_model.rollout,
         distance=model.distance,
+        read=model.read,
         space=space,
         signature=model.signature,
     )

@@ -15,7 +15,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 import forethought
-from forethought.config import register, to_json
+from forethought.card import MEASURED
+from forethought.config import from_json, register, to_json
 from forethought.data.store import Dataset, EpisodeArrays
 from forethought.data.windows import WindowConfig, WindowSampler
 from forethought.learning.checkpoint import step_generator
@@ -246,7 +247,10 @@ class _Run:
             "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
         write_safely(self.out / SUMMARY, json.dumps(summary, indent=2).encode())
-        self.learner.model.save_pretrained(self.out)
+        model = self.learner.model
+        kept = ("diagnostics", "probes", "train_seconds")
+        model.notes[MEASURED] = {"training": {name: summary[name] for name in kept}}
+        model.save_pretrained(self.out)
 
 
 # ---------------------------------------------------------------------------- preparation
@@ -308,8 +312,10 @@ def claim_folder(out: Path, config: TrainConfig, data: Dataset, *, resume: bool)
 
 def _check_same_run(record: Path, resolved: dict[str, Any]) -> None:
     known = json.loads(record.read_text())
+    # Read and written again, so that settings which are newer than the run have their defaults.
+    known["config"] = to_json(from_json(known["config"], where=f"{record}: config"))
     for key in ("data", "config"):
-        if known.get(key) != json.loads(json.dumps(resolved[key])):
+        if known.get(key) != resolved[key]:
             raise ForethoughtError(
                 f"{record}: the run in this folder has another {key}; resuming would mix two "
                 "runs. Resume with the recipe, seed, steps and data it was started with, or give "

@@ -11,6 +11,7 @@ from forethought.data.store import Dataset
 from forethought.learning.train import TrainConfig
 from forethought.learning.train import train as train_config
 from forethought.model import Model
+from forethought.recipes.fork import fork
 from forethought.recipes.pendulum import pendulum
 from forethought.recipes.recipe import Acting, Recipe, Recording
 from forethought.recipes.recordings import (
@@ -34,6 +35,7 @@ _recipes: dict[str, Callable[[], Recipe]] = {
         two_rooms_random,
         two_rooms_random_plain,
         pendulum,
+        fork,
         vehicle_state,
         robot_arm,
         fast_robot_arm,

@@ -13,7 +13,7 @@ from forethought import data, evaluation, recipes, worlds
 from forethought.evaluation.planning import PlanningResults
 from forethought.evaluation.report import demo_report
 from forethought.learning.train import SUMMARY
-from forethought.model import write_safely
+from forethought.model import note_measured, write_safely
 from forethought.types import ForethoughtError
 
 WORLDS = ("two_rooms", "two_rooms_random", "pendulum")
@@ -80,6 +80,7 @@ def run_demo(world: str, out: Path | str, *, seed: int = 0, visible: bool = True
         recipe.planning,
         visible=visible,
     )
+    note_measured(out / "run", "planning", {world: results.headline()})
     say("[bold]4/4 report[/]")
     report = demo_report(out / "run", dataset, worlds.make(world, 1), results, said)
     summary = json.loads((out / "run" / SUMMARY).read_text())
@@ -90,22 +91,18 @@ def run_demo(world: str, out: Path | str, *, seed: int = 0, visible: bool = True
 
 def results_json(results: PlanningResults, train_seconds: float) -> dict[str, Any]:
     """The figures of a demo, by name."""
-    hold = results.protocol.hold > 1
-    agent, floor, ceiling = (
-        outcome.final if hold else outcome.ever
-        for outcome in (results.agent, results.floor, results.ceiling)
-    )
+    headline, hold = results.headline(), results.protocol.hold > 1
     groups = {
         f"success_{name}": (final if hold else ever).to_json()
         for name, (ever, final) in results.agent.groups.items()
     }
     return {
         "world": results.world,
-        "success": agent.to_json(),
+        "success": headline["agent"],
         **groups,
         "success_at_end": results.agent.final.to_json(),
-        "floor": floor.to_json(),
-        "ceiling": ceiling.to_json(),
+        "floor": headline["floor"],
+        "ceiling": headline["ceiling"],
         "train_seconds": train_seconds,
         "decision_ms": dict(results.decision_ms),
     }

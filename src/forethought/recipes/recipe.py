@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from forethought.agent import Agent
 from forethought.cost.goal import goal
-from forethought.cost.terms import CostTerm
+from forethought.cost.terms import Cost, CostTerm
 from forethought.evaluation.planning import PlanningProtocol
 from forethought.evaluation.prediction import PredictionProtocol
 from forethought.learning.train import TrainConfig
@@ -38,13 +38,15 @@ class Acting:
 
     Attributes:
         planner: the search.
-        goal: cost term that seeks a goal observation.
+        goal: cost that seeks a goal observation.
         replan_every: world steps of a plan that are executed; None for one model step.
+        num_outcomes: futures imagined per candidate, where the model has a latent variable.
     """
 
     planner: Planner
-    goal: Callable[..., CostTerm] = goal
+    goal: Callable[..., Cost | CostTerm] = goal
     replan_every: int | None = None
+    num_outcomes: int = 1
 
     def agent(self, model: Model, goals: Observation, num_agents: int, *, seed: int = 0) -> Agent:
         """An agent that seeks goal observations ``(b, ...)``."""
@@ -55,6 +57,7 @@ class Acting:
             actor=self.planner,
             num_agents=num_agents,
             replan_every=self.replan_every,
+            num_outcomes=self.num_outcomes,
             seed=seed,
         )
 

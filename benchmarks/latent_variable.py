@@ -1,0 +1,198 @@
+"""A future that a coin decides: with a latent variable, and without one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from forethought import data, recipes, worlds
+from forethought.cost import Expected, Worst
+from forethought.data import Dataset
+from forethought.evaluation.planning import PlanningProtocol
+from forethought.evaluation.statistics import wilson
+from forethought.learning.train import train
+from forethought.model import Model
+from forethought.recipes.fork import clear_of_the_obstacle
+from forethought.types import Chance
+from forethought.worlds.fork import JUNCTION, LANES, MIDDLE, Fork
+from harness import Benchmark, estimate, figure, main
+
+NEAR = 5.0
+"""Pixels within which an imagined obstacle counts as where it may be."""
+DRAWS = 16
+AHEAD = 6
+"""Model steps imagined: from before the turn to well after it."""
+PLACE = ("obstacle.x", "obstacle.y")
+
+
+def measure(benchmark: Benchmark) -> None:
+    recipe = recipes.get("fork")
+    recording = recipe.recording
+    assert recording is not None
+    path = benchmark.folder("data") / "fork.lance"
+    recorded = data.record(
+        worlds.make("fork", recording.num_worlds),
+        path,
+        num_episodes=recording.num_episodes,
+        episode_length=recording.episode_length,
+        resume=benchmark.resume,
+    )
+    for seed in benchmark.seeds:
+        several = trained(benchmark, recorded, seed, several=True)
+        one = trained(benchmark, recorded, seed, several=False)
+        foresight(benchmark, seed, several, one)
+        acting(benchmark, seed, several, one, recipe.planning)
+
+
+def trained(benchmark: Benchmark, recorded: Dataset, seed: int, *, several: bool) -> Model:
+    """The recipe's model, or the same without its latent variable."""
+    config = recipes.configure("fork", recorded.signature, seed=seed)
+    if not several:
+        config = replace(config, world_model=replace(config.world_model, latent_variable=None))
+    label = "several" if several else "one"
+    out = benchmark.folder(f"{label}{seed}") / "run"
+    return train(recorded, config, out, resume=benchmark.resume)
+
+
+# ------------------------------------------------------------------------- what is foreseen
+
+
+def foresight(benchmark: Benchmark, seed: int, several: Model, one: Model) -> None:
+    """Whether imagined futures cover both turns, where one imagined future lies between them."""
+    world, observed, actions, ends = before_the_turn(count=200)
+    drawn = imagined(several, observed, actions, Chance(num_outcomes=DRAWS, seed=seed))
+    single = imagined(one, observed, actions, None)
+    ways = np.stack([ends, ends * [1, -1] + [0, 2 * MIDDLE]], axis=1)  # a turn, and its mirror
+    near = np.linalg.norm(drawn[:, :, None] - ways[:, None], axis=-1) < NEAR
+    near_one = np.linalg.norm(single[:, :, None] - ways[:, None], axis=-1) < NEAR
+    prefix = f"seed {seed}: "
+    benchmark.add(
+        estimate(
+            prefix + "latent variable: both turns among 16 futures",
+            wilson(near.any(1).all(1)).to_json(),
+            ">= 0.9",
+        ),
+        estimate(
+            prefix + "latent variable: futures that are one of the turns",
+            wilson(near.any(2).flatten()).to_json(),
+        ),
+        estimate(
+            prefix + "deterministic: its future is one of the turns",
+            wilson(near_one.any(2).flatten()).to_json(),
+        ),
+        figure(
+            prefix + "latent variable: mean distance from the middle lane",
+            float(np.abs(drawn[..., 1] - MIDDLE).mean()),
+            unit="px",
+        ),
+        figure(
+            prefix + "deterministic: mean distance from the middle lane",
+            float(np.abs(single[..., 1] - MIDDLE).mean()),
+            unit="px",
+        ),
+        figure(
+            prefix + "truth: mean distance from the middle lane",
+            float(np.abs(ends[:, 1] - MIDDLE).mean()),
+            unit="px",
+        ),
+    )
+
+
+def before_the_turn(count: int) -> tuple[Fork, dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    """Situations in which the obstacle is about to turn, and where it ends, as the coin fell.
+
+    Returns:
+        The world, two stacked frames, model actions ``(b, h, a)``, and the obstacle's end.
+    """
+    world = worlds.make("fork", count)
+    assert isinstance(world, Fork)
+    frames = [world.reset(range(3_000_000, 3_000_000 + count))]
+    kept: dict[str, list[np.ndarray]] = {"frames": [], "ends": []}
+    still = np.zeros((count, 2), np.float32)
+    # Each copy is caught when one to three steps are left to the junction.
+    caught = np.full(count, -1)
+    history, obstacles = [frames[0]], [world.obstacle.copy()]
+    for step in range(1, 60):
+        history.append(world.step(still))
+        obstacles.append(world.obstacle.copy())
+        close = ~world.turned & (world.obstacle[:, 0] < JUNCTION + 2.5)
+        caught = np.where((caught < 0) & close, step, caught)
+    for copy in range(count):
+        step = caught[copy]
+        for key in history[0]:
+            kept["frames"].append(np.stack([history[step - 1][key][copy], history[step][key][copy]]))
+        kept["ends"].append(obstacles[step + 2 * AHEAD][copy])
+    (key,) = history[0]
+    actions = np.zeros((count, AHEAD, 4), np.float32)
+    assert set(LANES) == {"up", "middle", "down"}
+    return world, {key: np.stack(kept["frames"])}, actions, np.stack(kept["ends"])
+
+
+@torch.no_grad()
+def imagined(
+    model: Model, observed: dict[str, np.ndarray], actions: np.ndarray, chance: Chance | None
+) -> np.ndarray:
+    """Where the obstacle is imagined to end: ``(b, m, 2)``."""
+    latents = model.world_model.encode({key: torch.as_tensor(v) for key, v in observed.items()})
+    pushes = torch.as_tensor(actions)[:, None]
+    futures = model.world_model.imagine(latents, pushes, chance=chance)
+    read = model.read(futures.latents[:, :, -1])
+    return torch.stack([read[name] for name in PLACE], dim=-1).numpy()
+
+
+# ------------------------------------------------------------------------- what is done
+
+
+def acting(
+    benchmark: Benchmark, seed: int, several: Model, one: Model, protocol: PlanningProtocol
+) -> None:
+    """Collisions and arrivals of the same planner with one future, on average, and at worst."""
+    collided = {
+        "deterministic": drive(benchmark, seed, "deterministic", one, Expected(), 1, protocol),
+        "average": drive(benchmark, seed, "latent, average", several, Expected(), 4, protocol),
+        "worst": drive(benchmark, seed, "latent, worst", several, Worst(), 4, protocol),
+    }
+    for name in ("average", "worst"):
+        # A planner that never collided is counted as half a collision, so that the ratio is finite.
+        fewer = collided["deterministic"] / max(0.5, collided[name])
+        benchmark.add(
+            figure(f"seed {seed}: deterministic collisions over {name}'s", fewer, ">= 5")
+        )
+
+
+def drive(
+    benchmark: Benchmark,
+    seed: int,
+    label: str,
+    model: Model,
+    risk: Expected | Worst,
+    num_outcomes: int,
+    protocol: PlanningProtocol,
+) -> int:
+    """Plays held-out tasks; returns the episodes with a collision."""
+    settings = recipes.acting(recipes.get("fork"))
+    settings = replace(
+        settings,
+        goal=lambda observation: clear_of_the_obstacle(observation).at(risk),
+        num_outcomes=num_outcomes,
+    )
+    world = worlds.make("fork", protocol.episodes)
+    observation = world.reset(range(protocol.seed, protocol.seed + protocol.episodes))
+    agent = settings.agent(model, world.goal(), protocol.episodes, seed=seed)
+    arrived = np.zeros(protocol.episodes, dtype=bool)
+    for _ in range(protocol.budget):
+        observation = world.step(agent.act_batch(observation).action)
+        arrived |= np.asarray(world.succeeded())
+    collided = world.truth()["collided"] > 0
+    prefix = f"seed {seed}: {label}: "
+    benchmark.add(
+        estimate(prefix + "collisions", wilson(collided).to_json()),
+        estimate(prefix + "at the goal, unharmed", wilson(arrived & ~collided).to_json()),
+    )
+    return int(collided.sum())
+
+
+if __name__ == "__main__":
+    main("latent_variable", measure, seeds=1)

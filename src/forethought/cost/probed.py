@@ -1,0 +1,133 @@
+"""Costs on physical quantities, read from imagined latents by the agent's probes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from forethought.cost.goal import keys_resolved
+from forethought.cost.terms import BoundTerm, CostTerm, Sight
+from forethought.types import ForethoughtError, Imagination, Observation
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ProbedGoal(CostTerm):
+    """Distance of some quantities from what a goal observation shows; the others are free.
+
+    Attributes:
+        observation: the goal as the sensors would show it; one for all agents, or ``(b, ...)``.
+        quantities: names of the quantities that count, alike in unit.
+        running: weight of the distance at each imagined step before the last.
+    """
+
+    name: str = "goal"
+    observation: Mapping[str, np.ndarray] = field(default_factory=dict)
+    quantities: tuple[str, ...] = ("position.x", "position.y")
+    running: float = 1.0
+
+    def bind(self, sight: Sight) -> BoundTerm:
+        """See :class:`CostTerm`.
+
+        Raises:
+            ForethoughtError: the agent has no such probe.
+        """
+        goal = sight.encode(keys_resolved(self.observation, sight))
+        target = quantities_of(sight, goal, self.quantities)[:, None, None]
+
+        def distance_of(imagination: Imagination) -> Float[Tensor, "b n h"]:
+            found = quantities_of(sight, imagination.latents[:, :, 1:], self.quantities)
+            weights = torch.full((found.shape[2],), self.running).to(found)
+            weights[-1] = 1.0
+            return length(found - target) * weights
+
+        return distance_of
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class KeepApart(CostTerm):
+    """How much closer two things come than they should: 0 outside, 1 where they coincide.
+
+    Attributes:
+        first: quantities that say where one is.
+        second: where the other is; as many, alike in unit.
+        apart: distance to keep, in their unit.
+
+    Raises:
+        ForethoughtError: unequal numbers of quantities, or a distance that is not positive.
+    """
+
+    name: str = "keep_apart"
+    first: tuple[str, ...]
+    second: tuple[str, ...]
+    apart: float
+
+    def __post_init__(self) -> None:
+        if len(self.first) != len(self.second) or self.apart <= 0:
+            raise ForethoughtError(
+                f"keep_apart needs two places of as many quantities and a positive distance; found "
+                f"{self.first}, {self.second} and {self.apart}."
+            )
+
+    def bind(self, sight: Sight) -> BoundTerm:
+        """See :class:`CostTerm`.
+
+        Raises:
+            ForethoughtError: the agent has no such probe.
+        """
+
+        def intrusion(imagination: Imagination) -> Float[Tensor, "b n h"]:
+            latents = imagination.latents[:, :, 1:]
+            gap = quantities_of(sight, latents, self.first) - quantities_of(
+                sight, latents, self.second
+            )
+            return torch.relu(1 - length(gap) / self.apart)
+
+        return intrusion
+
+
+def probed_goal(
+    *,
+    observation: Observation,
+    quantities: tuple[str, ...] = ("position.x", "position.y"),
+    running: float = 1.0,
+) -> ProbedGoal:
+    """Be where a goal observation shows these quantities to be, whatever else it shows.
+
+    Args:
+        observation: a goal observation, by keys.
+        quantities: names of probed quantities that count, alike in unit.
+        running: weight of the distance at each step before the last, which has weight one.
+    """
+    return ProbedGoal(observation=observation, quantities=quantities, running=running)
+
+
+def keep_apart(first: tuple[str, ...], second: tuple[str, ...], *, apart: float) -> KeepApart:
+    """Keep a distance between two things, e.g. ``("position.x",)`` and ``("obstacle.x",)``."""
+    return KeepApart(first=first, second=second, apart=apart)
+
+
+def quantities_of(
+    sight: Sight, latents: Float[Tensor, "*batch k d"], names: tuple[str, ...]
+) -> Float[Tensor, "*batch q"]:
+    """Probed quantities, side by side.
+
+    Raises:
+        ForethoughtError: a name that the agent's probes do not read.
+    """
+    found = sight.read(latents)
+    if missing := [name for name in names if name not in found]:
+        raise ForethoughtError(
+            f"the agent's probes read {sorted(found)}, not {missing[0]!r}; name one of them, or "
+            "train with data that hold it."
+        )
+    return torch.stack([found[name] for name in names], dim=-1)
+
+
+def length(vectors: Float[Tensor, "*batch q"]) -> Float[Tensor, "*batch"]:
+    """Euclidean length, with a finite gradient at zero."""
+    return vectors.square().sum(-1).add(1e-12).sqrt()
