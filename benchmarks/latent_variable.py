@@ -22,7 +22,7 @@ from harness import Benchmark, estimate, figure, main
 NEAR = 5.0
 """Pixels within which an imagined obstacle counts as where it may be."""
 DRAWS = 16
-AHEAD = 6
+AHEAD = 4
 """Model steps imagined: from before the turn to well after it."""
 PLACE = ("obstacle.x", "obstacle.y")
 
@@ -122,8 +122,10 @@ def before_the_turn(count: int) -> tuple[Fork, dict[str, np.ndarray], np.ndarray
     for copy in range(count):
         step = caught[copy]
         for key in history[0]:
-            kept["frames"].append(np.stack([history[step - 1][key][copy], history[step][key][copy]]))
-        kept["ends"].append(obstacles[step + 2 * AHEAD][copy])
+            kept["frames"].append(
+                np.stack([history[step - 1][key][copy], history[step][key][copy]])
+            )
+        kept["ends"].append(obstacles[step + block * AHEAD][copy])
     (key,) = history[0]
     actions = np.zeros((count, AHEAD, 4), np.float32)
     assert set(LANES) == {"up", "middle", "down"}
@@ -157,9 +159,7 @@ def acting(
     for name in ("average", "worst"):
         # A planner that never collided is counted as half a collision, so that the ratio is finite.
         fewer = collided["deterministic"] / max(0.5, collided[name])
-        benchmark.add(
-            figure(f"seed {seed}: deterministic collisions over {name}'s", fewer, ">= 5")
-        )
+        benchmark.add(figure(f"seed {seed}: deterministic collisions over {name}'s", fewer, ">= 5"))
 
 
 def drive(

@@ -38,7 +38,7 @@ def fork() -> Recipe:
         training=_training,
         acting=Acting(
             planner=CEM(
-                horizon=12, num_samples=96, num_iterations=3, num_elites=10, shared_noise=0.8
+                horizon=8, num_samples=96, num_iterations=3, num_elites=10, shared_noise=0.8
             ),
             goal=clear_of_the_obstacle,
             num_outcomes=4,
@@ -65,17 +65,17 @@ def _training(signature: Signature) -> TrainConfig:
                 frame_stack=2,
             ),
             predictor=ResidualMLPConfig(hidden=(192, 192)),
-            action_block=2,
+            action_block=3,
             latent_variable=CategoricalLatentConfig(num_choices=4, weight=0.05),
         ),
         objective=JEPAConfig(
-            optimiser=OptimiserConfig(num_steps=1500, batch_size=32, learning_rate=3e-3, clip=5.0),
+            optimiser=OptimiserConfig(num_steps=2000, batch_size=32, learning_rate=3e-3, clip=5.0),
             regularisers=(
                 VICRegConfig(weight=1.0, covariance=0.25),
-                InverseDynamicsConfig(weight=1.0),
+                InverseDynamicsConfig(weight=3.0),
                 TemporalSmoothnessConfig(weight=0.2),
             ),
-            horizon=8,
+            horizon=6,
         ),
         probes=ProbeTrainingConfig(key=TRUTH),
     )
