@@ -16,7 +16,7 @@ from forethought.learning.train import train
 from forethought.model import Model
 from forethought.recipes.fork import clear_of_the_obstacle
 from forethought.types import Chance
-from forethought.worlds.fork import JUNCTION, LANES, MIDDLE, Fork
+from forethought.worlds.fork import JUNCTION, MIDDLE, Fork
 from harness import Benchmark, estimate, figure, main
 
 NEAR = 5.0
@@ -61,7 +61,8 @@ def trained(benchmark: Benchmark, recorded: Dataset, seed: int, *, several: bool
 
 def foresight(benchmark: Benchmark, seed: int, several: Model, one: Model) -> None:
     """Whether imagined futures cover both turns, where one imagined future lies between them."""
-    world, observed, actions, ends = before_the_turn(count=200)
+    block = several.config.world_model.action_block
+    observed, actions, ends = before_the_turn(200, block)
     drawn = imagined(several, observed, actions, Chance(num_outcomes=DRAWS, seed=seed))
     single = imagined(one, observed, actions, None)
     ways = np.stack([ends, ends * [1, -1] + [0, 2 * MIDDLE]], axis=1)  # a turn, and its mirror
@@ -100,36 +101,34 @@ def foresight(benchmark: Benchmark, seed: int, several: Model, one: Model) -> No
     )
 
 
-def before_the_turn(count: int) -> tuple[Fork, dict[str, np.ndarray], np.ndarray, np.ndarray]:
+def before_the_turn(count: int, block: int) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
     """Situations in which the obstacle is about to turn, and where it ends, as the coin fell.
 
+    Args:
+        count: situations.
+        block: world steps in a model step.
+
     Returns:
-        The world, two stacked frames, model actions ``(b, h, a)``, and the obstacle's end.
+        Two stacked frames per key, model actions ``(b, h, a)`` that stand still, and the ends.
     """
     world = worlds.make("fork", count)
     assert isinstance(world, Fork)
     frames = [world.reset(range(3_000_000, 3_000_000 + count))]
-    kept: dict[str, list[np.ndarray]] = {"frames": [], "ends": []}
-    still = np.zeros((count, 2), np.float32)
-    # Each copy is caught when one to three steps are left to the junction.
+    obstacles = [world.obstacle.copy()]
     caught = np.full(count, -1)
-    history, obstacles = [frames[0]], [world.obstacle.copy()]
     for step in range(1, 60):
-        history.append(world.step(still))
+        frames.append(world.step(np.zeros((count, 2), np.float32)))
         obstacles.append(world.obstacle.copy())
         close = ~world.turned & (world.obstacle[:, 0] < JUNCTION + 2.5)
         caught = np.where((caught < 0) & close, step, caught)
-    for copy in range(count):
-        step = caught[copy]
-        for key in history[0]:
-            kept["frames"].append(
-                np.stack([history[step - 1][key][copy], history[step][key][copy]])
-            )
-        kept["ends"].append(obstacles[step + block * AHEAD][copy])
-    (key,) = history[0]
-    actions = np.zeros((count, AHEAD, 4), np.float32)
-    assert set(LANES) == {"up", "middle", "down"}
-    return world, {key: np.stack(kept["frames"])}, actions, np.stack(kept["ends"])
+    observed = {
+        key: np.stack(
+            [np.stack([frames[s - 1][key][i], frames[s][key][i]]) for i, s in enumerate(caught)]
+        )
+        for key in frames[0]
+    }
+    ends = np.stack([obstacles[s + block * AHEAD][i] for i, s in enumerate(caught)])
+    return observed, np.zeros((count, AHEAD, 2 * block), np.float32), ends
 
 
 @torch.no_grad()
