@@ -37,7 +37,6 @@ def model_card(
     """
     data = ModelCardData(
         library_name="forethought",
-        license="apache-2.0",
         pipeline_tag="robotics",
         tags=["world-model", "jepa", "planning"],
     )

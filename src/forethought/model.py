@@ -117,7 +117,7 @@ class Model(nn.Module, ModelHubMixin, library_name="forethought", tags=["world-m
         world = self.config.world_model
         makeup = {
             **{f"encoder of {key}": str(one) for key, one in world.perception.encoders.items()},
-            "latent": f"{self.world_model.num_tokens} tokens of width {self.world_model.width}",
+            "latent": f"tokens: {self.world_model.num_tokens}, each of width {self.world_model.width}",
             "predictor": str(world.predictor),
             "latent variable": str(world.latent_variable),
             "world steps in a model step": str(world.action_block),
