@@ -28,6 +28,7 @@ from forethought.config import from_json, register, to_json
 from forethought.cost.critic import CriticConfig, LatentDistance
 from forethought.perception.normalise import Normaliser
 from forethought.types import Distance, ForethoughtError, Signature
+from forethought.world_model.hindsight import HindsightConfig
 from forethought.world_model.probes import LinearProbe, MLPProbe
 from forethought.world_model.world_model import WorldModel, WorldModelConfig
 
@@ -46,11 +47,13 @@ class ModelConfig:
         world_model: perception and predictor.
         critic: the trainable distance; None where the recipe trains none.
         probes: names of the quantities that probes read from the latent; empty for none.
+        hindsight: heads that tell what was done between two states; None for none.
     """
 
     world_model: WorldModelConfig
     critic: CriticConfig | None = None
     probes: tuple[str, ...] = ()
+    hindsight: HindsightConfig | None = None
 
 
 class Model(nn.Module, ModelHubMixin, library_name="forethought", tags=["world-model", "jepa"]):
@@ -78,6 +81,8 @@ class Model(nn.Module, ModelHubMixin, library_name="forethought", tags=["world-m
         self.world_model = WorldModel(config.world_model, signature, normalisers)
         tokens, width = self.world_model.num_tokens, self.world_model.width
         self.critic = config.critic.build(tokens, width) if config.critic else None
+        acted = self.world_model.action_width
+        self.hindsight = config.hindsight.build(tokens, width, acted) if config.hindsight else None
         if config.probes:
             self.linear_probe = LinearProbe(tokens * width, len(config.probes))
             self.mlp_probe = MLPProbe(tokens * width, len(config.probes))
@@ -114,10 +119,10 @@ class Model(nn.Module, ModelHubMixin, library_name="forethought", tags=["world-m
 
     def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
         """The card that goes with the weights: make-up, and what was measured of this run."""
-        world = self.config.world_model
+        world, tokens = self.config.world_model, self.world_model.num_tokens
         makeup = {
             **{f"encoder of {key}": str(one) for key, one in world.perception.encoders.items()},
-            "latent": f"tokens: {self.world_model.num_tokens}, each of width {self.world_model.width}",
+            "latent": f"tokens: {tokens}, each of width {self.world_model.width}",
             "predictor": str(world.predictor),
             "latent variable": str(world.latent_variable),
             "world steps in a model step": str(world.action_block),

@@ -78,7 +78,7 @@ class WindowSampler:
         self._frames = torch.arange(1 - config.frame_stack, 1) * config.frame_gap
         self._moments = torch.arange(config.length) * config.action_block
         self._block = torch.arange(config.action_block)
-        self._actions = _as_vectors(arrays)
+        self._actions = as_vectors(arrays)
 
     @property
     def num_windows(self) -> int:
@@ -160,7 +160,7 @@ class WindowSampler:
             )
 
 
-def _as_vectors(arrays: EpisodeArrays) -> Float[Tensor, "rows width"]:
+def as_vectors(arrays: EpisodeArrays) -> Float[Tensor, "rows width"]:
     """Actions as the world model sees them, one-hot where discrete."""
     spec = arrays.signature.action
     if not spec.discrete:

@@ -18,9 +18,10 @@ import forethought
 from forethought.card import MEASURED
 from forethought.config import from_json, register, to_json
 from forethought.data.store import Dataset, EpisodeArrays
-from forethought.data.windows import WindowConfig, WindowSampler
+from forethought.data.windows import WindowConfig, WindowSampler, as_vectors
 from forethought.learning.checkpoint import step_generator
 from forethought.learning.critic import CriticTraining, LatentEpisodes, target_of
+from forethought.learning.hindsight import HindsightStage, HindsightTrainingConfig
 from forethought.learning.jepa import JEPAConfig, JEPAStage, Regularisers
 from forethought.learning.metrics import JSONLines, Sink, TensorBoard
 from forethought.learning.probing import (
@@ -56,6 +57,7 @@ class TrainConfig:
         objective: pretraining.
         critic: the temporal distance; None for none.
         probes: quantities to read from the latents; None for none.
+        hindsight: heads that tell what was done between two states; None for none.
         image_size: height and width that images are reduced to; None for their own.
         held_out: share of the episodes that training never sees.
         seed: of weights, batches and the split.
@@ -66,6 +68,7 @@ class TrainConfig:
     objective: JEPAConfig
     critic: CriticTraining | None = None
     probes: ProbeTrainingConfig | None = None
+    hindsight: HindsightTrainingConfig | None = None
     image_size: tuple[int, int] | None = None
     held_out: float = 0.1
     seed: int = 0
@@ -132,10 +135,12 @@ def train(
     progress = loop.run(stage, progress)
     run.learner.eval()
     report = stage.report()
-    if config.critic or config.probes:
+    if config.critic or config.probes or config.hindsight:
         run.encode()
     if config.critic:
         progress = loop.run(run.critic_stage(config.critic), progress)
+    if config.hindsight:
+        progress = loop.run(run.hindsight_stage(config.hindsight), progress)
     probes = run.probes(config.probes) if config.probes else None
     run.finish(progress.seconds, report, probes)
     if report.collapsed:
@@ -168,6 +173,7 @@ class _Run:
             world_model=config.world_model,
             critic=config.critic.critic if config.critic else None,
             probes=names,
+            hindsight=config.hindsight.hindsight if config.hindsight else None,
         )
         notes = {
             "recipe": config.recipe,
@@ -217,12 +223,22 @@ class _Run:
         """The temporal distance, on frozen latents."""
         critic, target = self.learner.model.critic, self.learner.critic_target
         assert critic is not None and target is not None
-        episodes = LatentEpisodes(
+        return config.stage(self.learner.model.world_model, critic, target, self._episodes())
+
+    def hindsight_stage(self, config: HindsightTrainingConfig) -> Stage:
+        """What was done between two states, on frozen latents."""
+        model = self.learner.model
+        assert model.hindsight is not None
+        return HindsightStage(
+            config, model.hindsight, model.world_model, self._episodes(), as_vectors(self.train)
+        )
+
+    def _episodes(self) -> LatentEpisodes:
+        return LatentEpisodes(
             latents=self.latents,
             offsets=self.train.offsets,
             block=self.config.world_model.action_block,
         )
-        return config.stage(self.learner.model.world_model, critic, target, episodes)
 
     def probes(self, config: ProbeTrainingConfig) -> ProbeReport:
         """Fits the probes; says what they find in held-out episodes."""

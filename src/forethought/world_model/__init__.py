@@ -2,6 +2,7 @@
 
 from forethought.world_model.diagnostics import CollapseReport, collapse_report, effective_rank
 from forethought.world_model.ensemble import EnsembleConfig
+from forethought.world_model.hindsight import HindsightConfig
 from forethought.world_model.latent_variable import CategoricalLatentConfig, LatentVariableConfig
 from forethought.world_model.lewm import LeWMEncoderConfig, import_lewm
 from forethought.world_model.predictors import (
@@ -34,6 +35,7 @@ __all__ = [
     "GRUConfig",
     "GridInverseDynamicsConfig",
     "GridPredictorConfig",
+    "HindsightConfig",
     "InverseDynamicsConfig",
     "LatentVariableConfig",
     "LeWMEncoderConfig",
