@@ -76,6 +76,21 @@ HEADLINES = [
         "images, seed 0: splice AUROC",
         "humanoid camera: splices found by surprise, AUROC",
     ),
+    (
+        "ensemble",
+        "seed 0: hindsight, passing through the wall: AUROC",
+        "a dot that passes a wall, found by disagreement, AUROC",
+    ),
+    (
+        "lewm_import",
+        "rollout, 5 steps: ours over the peer's",
+        "LeWM imported: five steps imagined, our time over the peer's",
+    ),
+    (
+        "text_model",
+        "next byte, seed 0: held-out nats a character",
+        "tinyshakespeare, held-out nats a character",
+    ),
 ]
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"
 

@@ -244,7 +244,7 @@ class WorldModel(nn.Module):
 
     def _numbers(
         self, chance: Chance | None, actions: Float[Tensor, "b n h a"]
-    ) -> Float[Tensor, "n h v"] | None:
+    ) -> Float[Tensor, "bnm h v"] | None:
         """The draws of each future, the same for every candidate of every world."""
         if chance is None or self.latent_variable is None:
             return None
