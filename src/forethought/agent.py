@@ -7,8 +7,9 @@ observations, the plan under way, the generator); the model, the cost and the pl
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from forethought.actor.search import shift
+from forethought.cost.goal import SubGoal
 from forethought.cost.terms import Cost, CostTerm, Sight
 from forethought.memory.short_term import ObservationWindow
 from forethought.model import Model
@@ -26,11 +28,13 @@ from forethought.types import (
     Chance,
     Decision,
     ForethoughtError,
+    Imagination,
     Observation,
     Past,
     Plan,
     Planner,
     PlanningProblem,
+    Scores,
     WarmStart,
     to_bytes,
 )
@@ -96,16 +100,17 @@ class Agent:
         self._space = model.world_model.action_space
         self._generator = torch.Generator(device=model.device).manual_seed(seed)
         with torch.no_grad():
-            self._score = self.cost.bind(
-                Sight(
-                    encode=self._encode_still,
-                    rollout=self._rollout,
-                    distance=model.distance,
-                    read=model.read,
-                    space=self._space,
-                    signature=model.signature,
-                )
+            self._sight = Sight(
+                encode=self._encode_still,
+                rollout=self._rollout,
+                distance=model.distance,
+                read=model.read,
+                space=self._space,
+                signature=model.signature,
             )
+            self._score = self.cost.bind(self._sight)
+            if model.hierarchy is not None:
+                self._score_states = self.cost.of_states().bind(self._sight)
         self.reset()
 
     def reset(self) -> None:
@@ -244,7 +249,7 @@ class Agent:
             num_worlds=self.num_agents,
         )
         plan = self.actor.plan(
-            problem,
+            self._with_levels(problem, latents),
             generator=self._generator,
             warm_start=self._warm_start(previous),
             deadline_s=self.deadline_s,
@@ -256,6 +261,33 @@ class Agent:
                 f"{actions.shape[1]}; raise the planner's horizon or lower replan_every."
             )
         return _Execution(plan=plan, actions=actions)
+
+    def _with_levels(
+        self, problem: PlanningProblem, latents: Float[Tensor, "b k d"]
+    ) -> PlanningProblem:
+        """The same problem by the clocks of the levels above as well, where the model has any."""
+        if self.model.hierarchy is None:
+            return problem
+        above: PlanningProblem | None = None
+        for level in reversed(self.model.hierarchy.levels):
+            above = PlanningProblem(
+                imagine=partial(level.imagine, latents),
+                score=self._score_states,
+                space=level.space,
+                num_worlds=self.num_agents,
+                toward=self._toward,
+                above=above,
+            )
+        return replace(problem, toward=self._toward_by_actions, above=above)
+
+    def _toward(self, latents: Float[Tensor, "b k d"]) -> Callable[[Imagination], Scores]:
+        return Cost(terms=(SubGoal(target=latents),)).bind(self._sight)
+
+    def _toward_by_actions(
+        self, latents: Float[Tensor, "b k d"]
+    ) -> Callable[[Imagination], Scores]:
+        """A sub-goal, and what the cost asks of actions."""
+        return Cost(terms=(SubGoal(target=latents), *self.cost.of_actions())).bind(self._sight)
 
     def _chance(self) -> Chance | None:
         """The futures of one search: the same for all its candidates, others at the next."""

@@ -28,6 +28,7 @@ from forethought.config import from_json, register, to_json
 from forethought.cost.critic import CriticConfig, LatentDistance
 from forethought.perception.normalise import Normaliser
 from forethought.types import Distance, ForethoughtError, Signature
+from forethought.world_model.hierarchy import HierarchyConfig
 from forethought.world_model.hindsight import HindsightConfig
 from forethought.world_model.probes import LinearProbe, MLPProbe
 from forethought.world_model.world_model import WorldModel, WorldModelConfig
@@ -48,12 +49,14 @@ class ModelConfig:
         critic: the trainable distance; None where the recipe trains none.
         probes: names of the quantities that probes read from the latent; empty for none.
         hindsight: heads that tell what was done between two states; None for none.
+        hierarchy: levels above the world model; None for none.
     """
 
     world_model: WorldModelConfig
     critic: CriticConfig | None = None
     probes: tuple[str, ...] = ()
     hindsight: HindsightConfig | None = None
+    hierarchy: HierarchyConfig | None = None
 
 
 class Model(nn.Module, ModelHubMixin, library_name="forethought", tags=["world-model", "jepa"]):
@@ -81,8 +84,9 @@ class Model(nn.Module, ModelHubMixin, library_name="forethought", tags=["world-m
         self.world_model = WorldModel(config.world_model, signature, normalisers)
         tokens, width = self.world_model.num_tokens, self.world_model.width
         self.critic = config.critic.build(tokens, width) if config.critic else None
-        acted = self.world_model.action_width
-        self.hindsight = config.hindsight.build(tokens, width, acted) if config.hindsight else None
+        sizes = (tokens, width, self.world_model.action_width)
+        self.hindsight = config.hindsight.build(*sizes) if config.hindsight else None
+        self.hierarchy = config.hierarchy.build(*sizes) if config.hierarchy else None
         if config.probes:
             self.linear_probe = LinearProbe(tokens * width, len(config.probes))
             self.mlp_probe = MLPProbe(tokens * width, len(config.probes))

@@ -336,8 +336,9 @@ class Plan:
         status: how the search ended.
         imagination: the chosen sequence as imagined: one candidate, with all its outcomes.
         num_iterations: rounds of search that were run.
-        num_candidates: sequences imagined in all, per world.
+        num_candidates: sequences imagined in all, per world, on every level.
         seconds: wall-clock time of the search.
+        above: the plan of the level above, whose first state this one seeks; None for a flat one.
     """
 
     actions: Float[Tensor, "b h a"]
@@ -349,6 +350,7 @@ class Plan:
     num_iterations: int
     num_candidates: int
     seconds: float
+    above: Plan | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -430,12 +432,17 @@ class PlanningProblem:
         score: turns the imagination into energies.
         space: which actions are allowed.
         num_worlds: ``b``.
+        toward: energies of coming to given latents ``(b, k, d)`` instead, for plans that are made
+            on several levels; None where there is one.
+        above: the same problem by the slower clock of the level above; None on the highest.
     """
 
     imagine: Callable[[Float[Tensor, "b n h a"]], Imagination]
     score: Callable[[Imagination], Scores]
     space: ActionSpace
     num_worlds: int
+    toward: Callable[[Float[Tensor, "b k d"]], Callable[[Imagination], Scores]] | None = None
+    above: PlanningProblem | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -65,6 +65,30 @@ class Goal(CostTerm):
         return distance_of
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SubGoal(CostTerm):
+    """Distance of imagined latents from a latent of each world, at every step.
+
+    Attributes:
+        target: ``(b, k, d)`` what to come to soon, and to stay at.
+        distance: measure to use; None for the agent's own.
+    """
+
+    name: str = "sub-goal"
+    target: Tensor
+    distance: Distance | None = None
+
+    def bind(self, sight: Sight) -> BoundTerm:
+        """See :class:`CostTerm`."""
+        target, distance = self.target[:, None, None], self.distance or sight.distance
+
+        def distance_of(imagination: Imagination) -> Float[Tensor, "b n h"]:
+            reached = imagination.latents[:, :, 1:]
+            return distance(reached, target.expand_as(reached))
+
+        return distance_of
+
+
 def goal(
     *,
     image: np.ndarray | None = None,

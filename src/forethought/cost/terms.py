@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -66,6 +67,9 @@ class CostTerm(ABC):
     name: str
     weight: float = 1.0
 
+    judges_actions: ClassVar[bool] = False
+    """Whether it is about actions, which a level above does not know."""
+
     @abstractmethod
     def bind(self, sight: Sight) -> BoundTerm:
         """The cost as a function of an imagination."""
@@ -112,6 +116,24 @@ class Cost:
 
     __rmul__ = __mul__
 
+    def of_states(self) -> Cost:
+        """The terms that are about states: what a level above is scored by.
+
+        Raises:
+            ForethoughtError: there is none.
+        """
+        terms = tuple(term for term in self.terms if not term.judges_actions)
+        if not terms:
+            raise ForethoughtError(
+                "every term of this cost is about actions, so a level above has nothing to plan "
+                "for; add a goal."
+            )
+        return replace(self, terms=terms)
+
+    def of_actions(self) -> tuple[CostTerm, ...]:
+        """The terms that are about actions, which only the lowest level knows."""
+        return tuple(term for term in self.terms if term.judges_actions)
+
     def at(self, risk: OutcomeRisk) -> Cost:
         """The same terms with outcomes weighed otherwise, e.g. ``Worst()``."""
         return replace(self, risk=risk)
@@ -153,6 +175,8 @@ class Effort(CostTerm):
     """Squared actions, relative to the largest allowed; one is full effort at every step."""
 
     name: str = "effort"
+
+    judges_actions: ClassVar[bool] = True
 
     def bind(self, sight: Sight) -> BoundTerm:
         """See :class:`CostTerm`."""

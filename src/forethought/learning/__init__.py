@@ -3,6 +3,7 @@
 from forethought.learning.augmentation import AugmentationConfig
 from forethought.learning.critic import CriticTrainingConfig
 from forethought.learning.errors import AnchoredError, ErrorAgainstCopy, SquaredError
+from forethought.learning.hierarchy import HierarchyTrainingConfig
 from forethought.learning.hindsight import HindsightTrainingConfig
 from forethought.learning.jepa import JEPAConfig
 from forethought.learning.linear_start import LinearStartConfig
@@ -16,6 +17,7 @@ __all__ = [
     "AugmentationConfig",
     "CriticTrainingConfig",
     "ErrorAgainstCopy",
+    "HierarchyTrainingConfig",
     "HindsightTrainingConfig",
     "JEPAConfig",
     "LinearStartConfig",

@@ -107,9 +107,7 @@ class LatentEpisodes:
 
     def starts(self) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"]]:
         """Rows from which one model step can be taken, and the last row of their episodes."""
-        lengths = self.offsets.diff()
-        last = torch.repeat_interleave(self.offsets[1:] - 1, lengths)
-        rows = torch.arange(len(self.latents))
+        rows, last = torch.arange(len(self.latents)), self._last()
         valid = rows + self.block <= last
         if not valid.any():
             raise ForethoughtError(
@@ -117,6 +115,25 @@ class LatentEpisodes:
                 "action_block or record longer episodes."
             )
         return rows[valid], last[valid]
+
+    def starts_of(self, span: int) -> Int[Tensor, " n"]:
+        """Rows from which so many world steps can be taken within their episodes.
+
+        Raises:
+            ForethoughtError: no episode is long enough.
+        """
+        rows, last = torch.arange(len(self.latents)), self._last()
+        valid = rows + span <= last
+        if not valid.any():
+            raise ForethoughtError(
+                f"no episode has {span + 1} rows, which the levels above need; lower their stride "
+                "or the horizon of HierarchyTrainingConfig, or record longer episodes."
+            )
+        return rows[valid]
+
+    def _last(self) -> Int[Tensor, " rows"]:
+        """The last row of each row's episode."""
+        return torch.repeat_interleave(self.offsets[1:] - 1, self.offsets.diff())
 
 
 class CriticStage(Stage):

@@ -21,6 +21,7 @@ from forethought.data.store import Dataset, EpisodeArrays
 from forethought.data.windows import WindowConfig, WindowSampler, as_vectors
 from forethought.learning.checkpoint import step_generator
 from forethought.learning.critic import CriticTraining, LatentEpisodes, target_of
+from forethought.learning.hierarchy import HierarchyTrainingConfig, LevelStage
 from forethought.learning.hindsight import HindsightStage, HindsightTrainingConfig
 from forethought.learning.jepa import JEPAConfig, JEPAStage, Regularisers
 from forethought.learning.metrics import JSONLines, Sink, TensorBoard
@@ -58,6 +59,7 @@ class TrainConfig:
         critic: the temporal distance; None for none.
         probes: quantities to read from the latents; None for none.
         hindsight: heads that tell what was done between two states; None for none.
+        hierarchy: levels above the world model; None for none.
         image_size: height and width that images are reduced to; None for their own.
         held_out: share of the episodes that training never sees.
         seed: of weights, batches and the split.
@@ -69,6 +71,7 @@ class TrainConfig:
     critic: CriticTraining | None = None
     probes: ProbeTrainingConfig | None = None
     hindsight: HindsightTrainingConfig | None = None
+    hierarchy: HierarchyTrainingConfig | None = None
     image_size: tuple[int, int] | None = None
     held_out: float = 0.1
     seed: int = 0
@@ -135,12 +138,15 @@ def train(
     progress = loop.run(stage, progress)
     run.learner.eval()
     report = stage.report()
-    if config.critic or config.probes or config.hindsight:
+    if config.critic or config.probes or config.hindsight or config.hierarchy:
         run.encode()
     if config.critic:
         progress = loop.run(run.critic_stage(config.critic), progress)
     if config.hindsight:
         progress = loop.run(run.hindsight_stage(config.hindsight), progress)
+    if config.hierarchy:
+        for level_stage in run.level_stages(config.hierarchy):
+            progress = loop.run(level_stage, progress)
     probes = run.probes(config.probes) if config.probes else None
     run.finish(progress.seconds, report, probes)
     if report.collapsed:
@@ -174,6 +180,7 @@ class _Run:
             critic=config.critic.critic if config.critic else None,
             probes=names,
             hindsight=config.hindsight.hindsight if config.hindsight else None,
+            hierarchy=config.hierarchy.hierarchy if config.hierarchy else None,
         )
         notes = {
             "recipe": config.recipe,
@@ -232,6 +239,15 @@ class _Run:
         return HindsightStage(
             config, model.hindsight, model.world_model, self._episodes(), as_vectors(self.train)
         )
+
+    def level_stages(self, config: HierarchyTrainingConfig) -> list[LevelStage]:
+        """The levels above, lowest first, on frozen latents."""
+        model, actions = self.learner.model, as_vectors(self.train)
+        assert model.hierarchy is not None
+        return [
+            LevelStage(config, number, level, model.world_model, self._episodes(), actions)
+            for number, level in enumerate(model.hierarchy.levels, start=1)
+        ]
 
     def _episodes(self) -> LatentEpisodes:
         return LatentEpisodes(

@@ -2,6 +2,7 @@
 
 from forethought.world_model.diagnostics import CollapseReport, collapse_report, effective_rank
 from forethought.world_model.ensemble import EnsembleConfig
+from forethought.world_model.hierarchy import HierarchyConfig, LevelConfig
 from forethought.world_model.hindsight import HindsightConfig
 from forethought.world_model.latent_variable import CategoricalLatentConfig, LatentVariableConfig
 from forethought.world_model.lewm import LeWMEncoderConfig, import_lewm
@@ -35,10 +36,12 @@ __all__ = [
     "GRUConfig",
     "GridInverseDynamicsConfig",
     "GridPredictorConfig",
+    "HierarchyConfig",
     "HindsightConfig",
     "InverseDynamicsConfig",
     "LatentVariableConfig",
     "LeWMEncoderConfig",
+    "LevelConfig",
     "LinearProbe",
     "MLPProbe",
     "MovingAverageConfig",
