@@ -52,6 +52,9 @@ class ProbedGoal(CostTerm):
 class KeepApart(CostTerm):
     """How much closer two things come than they should: 0 outside, 1 where they coincide.
 
+    Between model steps both are taken to move evenly, and the closest they come counts: what is
+    fast would otherwise jump over what it hits.
+
     Attributes:
         first: quantities that say where one is.
         second: where the other is; as many, alike in unit.
@@ -81,11 +84,9 @@ class KeepApart(CostTerm):
         """
 
         def intrusion(imagination: Imagination) -> Float[Tensor, "b n h"]:
-            latents = imagination.latents[:, :, 1:]
-            gap = quantities_of(sight, latents, self.first) - quantities_of(
-                sight, latents, self.second
-            )
-            return torch.relu(1 - length(gap) / self.apart)
+            first = quantities_of(sight, imagination.latents, self.first)
+            second = quantities_of(sight, imagination.latents, self.second)
+            return torch.relu(1 - closest_approach(first - second) / self.apart)
 
         return intrusion
 
@@ -126,6 +127,13 @@ def quantities_of(
             "train with data that hold it."
         )
     return torch.stack([found[name] for name in names], dim=-1)
+
+
+def closest_approach(gaps: Float[Tensor, "*batch h_plus_1 q"]) -> Float[Tensor, "*batch h"]:
+    """Least length of a gap that changes evenly from each step to the next."""
+    start, change = gaps[..., :-1, :], gaps[..., 1:, :] - gaps[..., :-1, :]
+    share = -(start * change).sum(-1) / change.square().sum(-1).clamp_min(1e-12)
+    return length(start + share.clamp(0, 1).unsqueeze(-1) * change)
 
 
 def length(vectors: Float[Tensor, "*batch q"]) -> Float[Tensor, "*batch"]:
