@@ -105,7 +105,7 @@ GRID = both(
 )
 CHANGES: dict[str, Change] = {
     "recipe: CNN, residual MLP, VICReg": lambda run: run,
-    "encoder: IMPALA": encoder(IMPALAConfig(width=16)),
+    "encoder: small IMPALA": encoder(IMPALAConfig(width=16, channels=(8, 16, 16))),
     "encoder: ViT, pooled": encoder(ViTConfig(width=16, patch=8, hidden=64, depth=2, heads=2)),
     "encoder: wider CNN": encoder(CNNConfig(width=32, patch=4, channels=(32, 64, 64))),
     "predictor: GRU": predictor(GRUConfig()),

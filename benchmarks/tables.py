@@ -83,7 +83,7 @@ HEADLINES = [
     ),
     (
         "lewm_import",
-        "rollout, 5 steps: ours over the peer's",
+        "rollout, 5 steps: time over peer's",
         "LeWM imported: five steps imagined, our time over the peer's",
     ),
     (
