@@ -82,6 +82,16 @@ HEADLINES = [
         "a dot that passes a wall, found by disagreement, AUROC",
     ),
     (
+        "hierarchy",
+        "two_rooms, seed 0: flat, horizon 16: success across",
+        "across rooms without a critic: one level",
+    ),
+    (
+        "hierarchy",
+        "two_rooms, seed 0: two levels: success across",
+        "two levels, as many candidates",
+    ),
+    (
         "lewm_import",
         "rollout, 5 steps: time over peer's",
         "LeWM imported: five steps imagined, our time over the peer's",
