@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -109,8 +109,6 @@ class Agent:
                 signature=model.signature,
             )
             self._score = self.cost.bind(self._sight)
-            if model.hierarchy is not None:
-                self._score_states = self.cost.of_states().bind(self._sight)
         self.reset()
 
     def reset(self) -> None:
@@ -272,22 +270,27 @@ class Agent:
         for level in reversed(self.model.hierarchy.levels):
             above = PlanningProblem(
                 imagine=partial(level.imagine, latents),
-                score=self._score_states,
+                score=lambda imagination: self._score_states(imagination),
                 space=level.space,
                 num_worlds=self.num_agents,
-                toward=self._toward,
+                toward=self._toward_by_states,
                 above=above,
             )
-        return replace(problem, toward=self._toward_by_actions, above=above)
+        return replace(problem, toward=self._toward, above=above)
+
+    @cached_property
+    def _score_states(self) -> Callable[[Imagination], Scores]:
+        """What a level above is scored by; bound when a planner first asks for one."""
+        return self.cost.of_states().bind(self._sight)
 
     def _toward(self, latents: Float[Tensor, "b k d"]) -> Callable[[Imagination], Scores]:
-        return Cost(terms=(SubGoal(target=latents),)).bind(self._sight)
+        """A sub-goal for the lowest level, and what else the cost asks."""
+        return self.cost.on_the_way_to(SubGoal(target=latents)).bind(self._sight)
 
-    def _toward_by_actions(
-        self, latents: Float[Tensor, "b k d"]
-    ) -> Callable[[Imagination], Scores]:
-        """A sub-goal, and what the cost asks of actions."""
-        return Cost(terms=(SubGoal(target=latents), *self.cost.of_actions())).bind(self._sight)
+    def _toward_by_states(self, latents: Float[Tensor, "b k d"]) -> Callable[[Imagination], Scores]:
+        """The same for a level between, which knows no actions."""
+        cost = self.cost.on_the_way_to(SubGoal(target=latents)).of_states()
+        return cost.bind(self._sight)
 
     def _chance(self) -> Chance | None:
         """The futures of one search: the same for all its candidates, others at the next."""

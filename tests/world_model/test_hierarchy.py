@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,7 +13,8 @@ from forethought import recipes, worlds
 from forethought.actor import CEM, Hierarchical
 from forethought.agent import Agent
 from forethought.checkers import check_planner
-from forethought.cost import effort, goal
+from forethought.cost import Worst, effort, goal, term
+from forethought.cost.goal import SubGoal
 from forethought.learning import HierarchyTrainingConfig, OptimiserConfig
 from forethought.learning.critic import LatentEpisodes
 from forethought.learning.hierarchy import LevelStage
@@ -167,7 +169,20 @@ def test_two_levels_are_trained_saved_and_planned_with(recorded, tmp_path) -> No
     plan = agent.act_batch(observation).plan
     assert plan.above is not None and plan.above.above is not None
     assert set(plan.terms) == {"sub-goal", "effort"} and set(plan.above.above.terms) == {"goal"}
-    only_effort = Agent(model, cost=goal(observation=world.goal()), actor=LOWER, num_agents=2)
-    assert only_effort.act_batch(observation).plan.above is None
+    flat = Agent(model, cost=effort(), actor=LOWER, num_agents=2)
+    assert flat.act_batch(observation).plan.above is None
     with pytest.raises(ForethoughtError, match="about actions"):
-        Agent(model, cost=effort(), actor=LOWER, num_agents=2)
+        Agent(
+            model, cost=effort(), actor=Hierarchical(upper=UPPER, lower=LOWER), num_agents=2
+        ).act_batch(observation)
+
+
+def test_what_is_asked_on_the_way_is_asked_of_every_level() -> None:
+    """A sub-goal takes the place of the goal alone, and the risk stays as it was."""
+    avoid = term("avoid", lambda imagination: imagination.latents[:, :, 1:, 0, 0])
+    asked = (goal(image=np.zeros((4, 4, 3), np.uint8)) + effort() + avoid).at(Worst())
+    below = asked.on_the_way_to(SubGoal(target=torch.zeros(1, 1, 2)))
+    assert [one.name for one in below.terms] == ["sub-goal", "effort", "avoid"]
+    assert [one.name for one in below.of_states().terms] == ["sub-goal", "avoid"]
+    assert [one.name for one in asked.of_states().terms] == ["goal", "avoid"]
+    assert below.risk == below.of_states().risk == Worst()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -40,6 +41,8 @@ class Goal(CostTerm):
     observation: Mapping[str, np.ndarray] = field(default_factory=dict)
     distance: Distance | None = None
     running: float = 1.0
+
+    seeks_goal: ClassVar[bool] = True
 
     def bind(self, sight: Sight) -> BoundTerm:
         """See :class:`CostTerm`.

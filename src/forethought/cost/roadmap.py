@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -75,6 +76,8 @@ class RoadmapGoal(CostTerm):
     support: int = 3
     longest: float = 60.0
     seed: int = 0
+
+    seeks_goal: ClassVar[bool] = True
 
     def bind(self, sight: Sight) -> BoundTerm:
         """See :class:`CostTerm`.

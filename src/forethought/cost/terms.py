@@ -69,6 +69,8 @@ class CostTerm(ABC):
 
     judges_actions: ClassVar[bool] = False
     """Whether it is about actions, which a level above does not know."""
+    seeks_goal: ClassVar[bool] = False
+    """Whether it says where to go, which a level below is told by the plan above instead."""
 
     @abstractmethod
     def bind(self, sight: Sight) -> BoundTerm:
@@ -130,9 +132,10 @@ class Cost:
             )
         return replace(self, terms=terms)
 
-    def of_actions(self) -> tuple[CostTerm, ...]:
-        """The terms that are about actions, which only the lowest level knows."""
-        return tuple(term for term in self.terms if term.judges_actions)
+    def on_the_way_to(self, sub_goal: CostTerm) -> Cost:
+        """A sub-goal in place of the goals; what else is asked, on the way too, stays."""
+        others = tuple(term for term in self.terms if not term.seeks_goal)
+        return replace(self, terms=(sub_goal, *others))
 
     def at(self, risk: OutcomeRisk) -> Cost:
         """The same terms with outcomes weighed otherwise, e.g. ``Worst()``."""

@@ -27,14 +27,14 @@ from forethought.world_model import (
 APART = 9.0
 """Pixels to keep from the obstacle, which touches at 7."""
 DANGER = 300.0
-"""A pixel of way against the whole of an intrusion."""
+"""Pixels of way that the whole of an intrusion is worth."""
 
 
 def fork() -> Recipe:
     """A latent variable holds the two futures apart; plans are made for the worse of them."""
     return Recipe(
         name="fork",
-        description="an obstacle that turns by chance: planned for the worst; some minutes",
+        description="an obstacle that turns by chance: both turns are foreseen, not yet always avoided",
         training=_training,
         acting=Acting(
             planner=CEM(
