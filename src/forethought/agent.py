@@ -38,6 +38,7 @@ from forethought.types import (
     WarmStart,
     to_bytes,
 )
+from forethought.world_model.hierarchy import Level
 
 
 @dataclass(frozen=True)
@@ -267,10 +268,10 @@ class Agent:
         if self.model.hierarchy is None:
             return problem
         above: PlanningProblem | None = None
-        for level in reversed(self.model.hierarchy.levels):
+        for number, level in reversed(list(enumerate(self.model.hierarchy.levels))):
             above = PlanningProblem(
                 imagine=partial(level.imagine, latents),
-                score=lambda imagination: self._score_states(imagination),
+                score=partial(self._score_states, number),
                 space=level.space,
                 num_worlds=self.num_agents,
                 toward=self._toward_by_states,
@@ -278,10 +279,19 @@ class Agent:
             )
         return replace(problem, toward=self._toward, above=above)
 
+    def _score_states(self, number: int, imagination: Imagination) -> Scores:
+        """What a level above makes of what it imagines."""
+        return self._level_scores[number](imagination)
+
     @cached_property
-    def _score_states(self) -> Callable[[Imagination], Scores]:
-        """What a level above is scored by; bound when a planner first asks for one."""
-        return self.cost.of_states().bind(self._sight)
+    def _level_scores(self) -> list[Callable[[Imagination], Scores]]:
+        """The cost as each level above sees it; bound when a planner first asks for one."""
+        assert self.model.hierarchy is not None
+        states = self.cost.of_states()
+        return [
+            states.bind(replace(self._sight, rollout=partial(_rolled, level), space=level.space))
+            for level in self.model.hierarchy.levels
+        ]
 
     def _toward(self, latents: Float[Tensor, "b k d"]) -> Callable[[Imagination], Scores]:
         """A sub-goal for the lowest level, and what else the cost asks."""
@@ -339,6 +349,14 @@ class Agent:
                     f"{sorted(observation)}."
                 )
         return seen
+
+
+@torch.no_grad()
+def _rolled(
+    level: Level, latents: Float[Tensor, "n k d"], units: Float[Tensor, "n h m"]
+) -> Float[Tensor, "n h_plus_1 k d"]:
+    """Where macro-actions lead, in the units of a level's search."""
+    return level.imagine(latents, units[:, None]).latents[:, 0]
 
 
 def _in_bytes(text: Any, spec: ArraySpec) -> np.ndarray:

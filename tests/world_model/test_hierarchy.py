@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -15,13 +15,14 @@ from forethought.agent import Agent
 from forethought.checkers import check_planner
 from forethought.cost import Worst, effort, goal, term
 from forethought.cost.goal import SubGoal
+from forethought.cost.terms import CostTerm
 from forethought.learning import HierarchyTrainingConfig, OptimiserConfig
 from forethought.learning.critic import LatentEpisodes
 from forethought.learning.hierarchy import LevelStage
 from forethought.learning.train import CollapseWarning, train
 from forethought.model import Model
 from forethought.types import ActionSpace, ForethoughtError, Imagination, PlanningProblem, Scores
-from forethought.world_model import HierarchyConfig, LevelConfig
+from forethought.world_model import GridPriorConfig, HierarchyConfig, LevelConfig
 
 LOWER = CEM(horizon=4, num_samples=96, num_iterations=6, num_elites=8)
 UPPER = CEM(horizon=3, num_samples=48, num_iterations=4, num_elites=6)
@@ -186,3 +187,51 @@ def test_what_is_asked_on_the_way_is_asked_of_every_level() -> None:
     assert [one.name for one in below.of_states().terms] == ["sub-goal", "avoid"]
     assert [one.name for one in asked.of_states().terms] == ["goal", "avoid"]
     assert below.risk == below.of_states().risk == Worst()
+
+
+def test_a_cost_sees_each_level_by_its_own_clock(recorded, tmp_path) -> None:
+    """What a term rolls out when a level above is scored are that level's macro-actions."""
+    config = recipes.configure("two_rooms", recorded.signature, steps=5)
+    training = HierarchyTrainingConfig(
+        hierarchy=TWO_LEVELS, optimiser=OptimiserConfig(num_steps=5, batch_size=8), horizon=1
+    )
+    config = replace(config, critic=None, probes=None, hierarchy=training)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CollapseWarning)
+        model = train(recorded, config, tmp_path / "run", visible=False)
+    assert model.hierarchy is not None
+    seen = []
+
+    @dataclass(frozen=True, kw_only=True, eq=False)
+    class Watching(CostTerm):
+        name: str = "watching"
+
+        def bind(self, sight):
+            seen.append(sight)
+            return lambda imagination: imagination.latents[:, :, 1:].square().mean((-1, -2))
+
+    planner = Hierarchical(upper=Hierarchical(upper=UPPER, lower=UPPER), lower=LOWER)
+    agent = Agent(model, cost=Watching(), actor=planner)
+    world = worlds.make("two_rooms", 1)
+    agent.act({key: value[0] for key, value in world.reset([1]).items()})
+    latents, units = torch.randn(3, 1, model.world_model.width), torch.rand(3, 2, 4) * 2 - 1
+    above = [sight for sight in seen if sight.space.dim == 4]
+    with torch.no_grad():
+        for level, sight in zip(model.hierarchy.levels, above, strict=False):
+            by_hand = level.imagine(latents, units[:, None]).latents[:, 0]
+            torch.testing.assert_close(sight.rollout(latents, units), by_hand)
+    assert len(above) >= 2 and seen[0].space.dim == model.world_model.action_space.dim
+
+
+def test_a_prior_reads_a_grid_of_tokens() -> None:
+    """As many numbers, and what is far from every token it was told of changes them too."""
+    config = LevelConfig(stride=2, prior=GridPriorConfig(channels=(8, 8), hidden=(16,)))
+    one = HierarchyConfig(levels=(config,)).build(16, 3, 2).levels[0]
+    latents = torch.randn(5, 16, 3)
+    mean, std = one.expected(latents)
+    assert mean.shape == std.shape == (5, 4) and bool((std > 0).all())
+    moved = latents.clone()
+    moved[:, -1] += 1
+    assert not torch.allclose(one.expected(moved)[0], mean)
+    with pytest.raises(ForethoughtError, match="square"):
+        HierarchyConfig(levels=(config,)).build(3, 3, 2)

@@ -80,8 +80,8 @@ def test_the_obstacle_comes_evenly_and_leaves_along_its_lane() -> None:
     approach = (y[2:] == MIDDLE) & (x[2:] > 36)
     np.testing.assert_allclose((speed[1:] - speed[:-1])[approach], 0, atol=1e-9)
     assert (speed[0] >= 0.8).all() and (speed[0] <= 1.1).all() and speed[0].std() > 0.05
-    np.testing.assert_allclose(x[(y != MIDDLE) & ~np.isin(y, [16.0, 48.0])], 36)
-    assert np.isin(y[-1], [LANES["up"], LANES["down"]]).all() and (x[-1] < -6).all()
+    np.testing.assert_allclose(x[(y != MIDDLE) & ~np.isin(y, [LANES["up"], LANES["down"]])], 36)
+    assert np.isin(y[-1], [LANES["up"], LANES["down"]]).all() and (x[-1] < -9).all()
 
 
 def test_the_oracle_waits_and_is_never_touched() -> None:
@@ -96,44 +96,36 @@ def test_the_oracle_waits_and_is_never_touched() -> None:
     assert ever.mean() >= 0.99 and world.succeeded().mean() >= 0.99
 
 
-def bet(world: Fork, lane: str, strength: float) -> np.ndarray:
-    """Through a lane without delay; back again as soon as the obstacle is seen to turn there."""
+def bet(world: Fork, lane: str) -> np.ndarray:
+    """Through a lane without delay; to the middle as soon as the obstacle is seen to turn there."""
     at, y = positions(world), LANES[lane]
     coming = np.sign(obstacles(world)[:, 1] - MIDDLE) == np.sign(y - MIDDLE)
-    ahead = np.where((at[:, 0] < 10) & (np.abs(at[:, 1] - y) > 6), 9.0, 52.0)
-    to = np.stack([np.where(coming, 4.0, ahead), np.full(len(at), y)], axis=1)
-    to[coming & (at[:, 0] < 9.5), 1] = MIDDLE
-    return strength * np.clip(to - at, -1.2, 1.2)
+    to = np.stack([np.where(coming, at[:, 0], 54.0), np.where(coming, MIDDLE, y)], axis=1)
+    return np.clip(to - at, -1.2, 1.2)
 
 
 @pytest.mark.parametrize("lane", ["up", "down"])
-@pytest.mark.parametrize("strength", [1.0, 0.85])
-def test_who_bets_on_an_outer_lane_is_touched_half_of_the_time(lane: str, strength: float) -> None:
+def test_who_bets_on_an_outer_lane_often_cannot_take_it_back(lane: str) -> None:
     world = Fork(1)
     world.reset([seed for seed in range(FIRST, FIRST + 900) if seed % 3 == list(LANES).index(lane)])
-    side = run(world, 60, lambda: bet(world, lane, strength))
+    side = run(world, 60, lambda: bet(world, lane))
     lost = side == np.sign(LANES[lane] - MIDDLE)
-    np.testing.assert_array_equal(world.truth()["collided"] == 1, lost)
-    assert 0.4 < lost.mean() < 0.6
+    touched = world.truth()["collided"] == 1
+    assert not touched[~lost].any() and 0.4 < lost.mean() < 0.6
+    assert touched[lost].mean() > 0.4
 
 
 def test_an_obstacle_that_stayed_in_the_middle_would_touch_no_one_in_an_outer_lane() -> None:
-    world = Fork(1)
-    c = world.config
-    touching = c.obstacle_radius + c.dot_radius
-    ticks = np.arange(2, 62, 0.25)
-    points = np.stack(np.meshgrid(ticks, ticks), -1).reshape(-1, 2)
-    free = points[~world.walls.of(0, len(points)).blocked(points)]
-    lanes = free[(free[:, 0] > 12) & (free[:, 0] < 28)]
-    outer = np.abs(lanes[:, 1] - MIDDLE) > 8
-    assert (np.abs(lanes[outer, 1] - MIDDLE) > touching).all()
-    # And a lane is too narrow for both.
-    for y in LANES.values():
-        inside = lanes[np.abs(lanes[:, 1] - y) < 8]
-        assert len(inside) and np.abs(inside[:, 1] - y).max() < touching
+    """And an outer lane is too narrow for both, up to the border."""
+    c = Fork(1).config
+    for y in (LANES["up"], LANES["down"]):
+        assert abs(y - MIDDLE) > c.touch + 2
+        assert min(y, 64 - y) - c.margin < c.touch
+    with pytest.raises(ForethoughtError, match="obstacle_radius"):
+        ForkConfig(obstacle_radius=5.0)
 
 
-@pytest.mark.parametrize("place", [[24.0, 32.0], [6.0, 32.0], [4.0, 30.0]])
+@pytest.mark.parametrize("place", [[22.0, 32.0], [6.0, 32.0], [4.0, 30.0]])
 def test_waiting_where_neither_branch_leads_is_safe(place: list[float]) -> None:
     world = Fork(1)
     world.reset(range(100))
@@ -146,26 +138,26 @@ def test_collisions_are_remembered_and_spoil_success() -> None:
     world = Fork(60)
     act, touched = world.explore(0), np.zeros(60, bool)
     for _ in range(80):
-        touched |= np.linalg.norm(positions(world) - obstacles(world), axis=1) < 7.0
+        touched |= np.linalg.norm(positions(world) - obstacles(world), axis=1) < 11.0
         np.testing.assert_array_equal(world.truth()["collided"], touched)
         before = positions(world)
         world.step(act({}))
         assert np.abs(positions(world) - before).max() <= 1.2 + 1e-9
-        assert not world.walls.blocked(positions(world)).any()
     assert 5 < touched.sum() < 55
     world.position = np.stack([world.goal_truth()[f"position.{axis}"] for axis in "xy"], axis=1)
     np.testing.assert_array_equal(world.succeeded(), ~touched)
 
 
-def test_recorded_episodes_turn_towards_their_middle() -> None:
+def test_recorded_episodes_dwell_on_the_turn() -> None:
+    """Within 45 rows nearly all show it, and a fair share of all rows what comes after."""
     world = Fork(200)
-    act, turned = world.explore(0), []
-    for _ in range(80):
+    act, turned, visible = world.explore(0), [], []
+    for _ in range(44):
         world.step(act({}))
         turned.append(obstacles(world)[:, 1] != MIDDLE)
-    steps = np.argmax(turned, axis=0)
-    assert np.stack(turned).any(0).all()
-    assert np.mean((steps > 16) & (steps < 60)) > 0.95
+        visible.append(turned[-1] & (obstacles(world)[:, 0] > 0))
+    assert turned[-1].mean() > 0.98 and not turned[0].any()
+    assert np.mean(visible) > 0.2
 
 
 def test_tasks_begin_in_turn_in_each_lane_and_differ() -> None:
@@ -175,16 +167,11 @@ def test_tasks_begin_in_turn_in_each_lane_and_differ() -> None:
         assert mask.sum() == 30
         assert (np.abs(start[mask, 1] - LANES[name]) <= 4).all()
     assert len(np.unique(start[:, 1])) == 90
-    assert set(np.rint((world.goal_truth()["position.y"] - 32) / 16)) == {-1, 0, 1}
+    assert set(np.rint((world.goal_truth()["position.y"] - 32) / 20)) == {-1, 0, 1}
 
 
 def test_the_goal_image_is_the_dot_at_the_goal_alone() -> None:
     world = Fork(4)
     world.position = np.stack([world.goal_truth()[f"position.{axis}"] for axis in "xy"], axis=1)
-    world.obstacle = np.full((4, 2), -12.0)
+    world.obstacle = np.full((4, 2), -16.0)
     np.testing.assert_array_equal(world.observe()[CAMERA], world.goal()[CAMERA])
-
-
-def test_a_step_that_passes_walls_is_refused() -> None:
-    with pytest.raises(ForethoughtError, match="max_step"):
-        ForkConfig(max_step=3.0)

@@ -108,11 +108,11 @@ def test_a_hundred_thousand_pushes_never_cross_a_wall(rooms: int) -> None:
 
 def test_a_push_into_a_wall_slides_along_it() -> None:
     world = RoomsMaze(1)
-    world.position = np.array([[2.5, 7.0]])
+    world.position = np.array([[3.0, 7.0]])
     for _ in range(3):
         world.step(np.array([[-1.0, 0.5]]))
-    # The outer wall's face is at x = 2; the middle of the first room at y = 7.2.
-    np.testing.assert_allclose(positions(world), [[2.0, 8.5]])
+    # The outer wall's face is at x = 2.5.
+    np.testing.assert_allclose(positions(world), [[2.5, 8.5]])
 
 
 def test_layouts_connect_all_rooms_with_a_share_of_extra_doors() -> None:
@@ -242,8 +242,8 @@ def test_exploring_seeks_doors() -> None:
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"max_step": 2.0}, "wall_thickness"),
-        ({"goal_radius": 3.5}, "goal_radius"),
+        ({"max_step": 2.5}, "wall_thickness"),
+        ({"goal_radius": 4.0}, "goal_radius"),
         ({"rooms_per_side": 3}, "two_rooms"),
         ({"rooms_per_side": 8}, "fewer rooms"),
     ],

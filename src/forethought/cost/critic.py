@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from forethought.config import register
 from forethought.perception.encoders import mlp
-from forethought.perception.grid import GridPlaces, grid_side, use_channels_last
+from forethought.perception.grid import grid_readout, grid_side
 
 
 class CriticConfig(ABC):
@@ -112,10 +112,18 @@ class GridMetricDistance(nn.Module):
     def __init__(self, config: GridMetricDistanceConfig, side: int, width: int) -> None:
         super().__init__()
         self.num_views = 1 + config.outlooks
-        self.place = _grid_readout(config, side, width, config.embedding)
+        self.place = self._readout(config, side, width, config.embedding)
         # Networks of their own: to foretell where pushes lead must not bend the place itself.
-        self.outlooks = _grid_readout(config, side, width, config.outlooks * config.embedding)
+        self.outlooks = self._readout(config, side, width, config.outlooks * config.embedding)
         self.scale = nn.Parameter(torch.tensor(config.scale))
+
+    @staticmethod
+    def _readout(
+        config: GridMetricDistanceConfig, side: int, width: int, outputs: int
+    ) -> nn.Sequential:
+        return grid_readout(
+            side, width, outputs, channels=config.channels, hidden=(config.hidden, config.hidden)
+        )
 
     def embed(self, latents: Float[Tensor, "*batch k d"]) -> Float[Tensor, "*batch e"]:
         """See :class:`Embedding`."""
@@ -135,24 +143,6 @@ class GridMetricDistance(nn.Module):
     ) -> Float[Tensor, "*batch"]:
         """Steps from start to goal."""
         return _length(self.embed(start) - self.embed(goal))
-
-
-def _grid_readout(
-    config: GridMetricDistanceConfig, side: int, width: int, outputs: int
-) -> nn.Sequential:
-    first, second = config.channels
-    flat = second * ((side + 1) // 2) ** 2
-    layers = nn.Sequential(
-        GridPlaces(side),
-        nn.Conv2d(width + 2, first, 3, padding=1),
-        nn.GELU(),
-        nn.Conv2d(first, second, 3, stride=2, padding=1),
-        nn.GELU(),
-        nn.Flatten(),
-        mlp(flat, (config.hidden, config.hidden), outputs),
-    )
-    use_channels_last(layers)
-    return layers
 
 
 @runtime_checkable

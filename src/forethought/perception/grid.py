@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from forethought.perception.encoders import mlp
 from forethought.types import ForethoughtError
 
 
@@ -56,3 +57,29 @@ def use_channels_last(module: nn.Module) -> None:
     for parameter in module.parameters():
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+
+
+def grid_readout(
+    side: int, width: int, outputs: int, *, channels: tuple[int, int], hidden: tuple[int, ...]
+) -> nn.Sequential:
+    """Numbers read from a grid of tokens: two convolutions, the second with stride two, and an MLP.
+
+    Args:
+        side: of the grid.
+        width: d of its tokens.
+        outputs: numbers.
+        channels: of the convolutions.
+        hidden: width of each hidden layer.
+    """
+    first, second = channels
+    layers = nn.Sequential(
+        GridPlaces(side),
+        nn.Conv2d(width + 2, first, 3, padding=1),
+        nn.GELU(),
+        nn.Conv2d(first, second, 3, stride=2, padding=1),
+        nn.GELU(),
+        nn.Flatten(),
+        mlp(second * ((side + 1) // 2) ** 2, hidden, outputs),
+    )
+    use_channels_last(layers)
+    return layers

@@ -24,8 +24,8 @@ from forethought.world_model import (
     WorldModelConfig,
 )
 
-APART = 9.0
-"""Pixels to keep from the obstacle, which touches at 7."""
+APART = 13.0
+"""Pixels to keep from the obstacle, which touches at 11."""
 DANGER = 300.0
 """Pixels of way that the whole of an intrusion is worth."""
 
@@ -43,7 +43,7 @@ def fork() -> Recipe:
             goal=clear_of_the_obstacle,
             num_outcomes=4,
         ),
-        recording=Recording(world="fork", num_episodes=1200, episode_length=70, num_worlds=50),
+        recording=Recording(world="fork", num_episodes=2000, episode_length=45, num_worlds=50),
         planning=PlanningProtocol(episodes=150, budget=120),
     )
 
@@ -72,7 +72,7 @@ def _training(signature: Signature) -> TrainConfig:
             optimiser=OptimiserConfig(num_steps=2000, batch_size=32, learning_rate=3e-3, clip=5.0),
             regularisers=(
                 VICRegConfig(weight=1.0, covariance=0.25),
-                InverseDynamicsConfig(weight=3.0),
+                InverseDynamicsConfig(weight=6.0),
                 TemporalSmoothnessConfig(weight=0.2),
             ),
             horizon=6,

@@ -2,7 +2,12 @@
 
 from forethought.world_model.diagnostics import CollapseReport, collapse_report, effective_rank
 from forethought.world_model.ensemble import EnsembleConfig
-from forethought.world_model.hierarchy import HierarchyConfig, LevelConfig
+from forethought.world_model.hierarchy import (
+    GridPriorConfig,
+    HierarchyConfig,
+    LevelConfig,
+    MLPPriorConfig,
+)
 from forethought.world_model.hindsight import HindsightConfig
 from forethought.world_model.latent_variable import CategoricalLatentConfig, LatentVariableConfig
 from forethought.world_model.lewm import LeWMEncoderConfig, import_lewm
@@ -36,12 +41,14 @@ __all__ = [
     "GRUConfig",
     "GridInverseDynamicsConfig",
     "GridPredictorConfig",
+    "GridPriorConfig",
     "HierarchyConfig",
     "HindsightConfig",
     "InverseDynamicsConfig",
     "LatentVariableConfig",
     "LeWMEncoderConfig",
     "LevelConfig",
+    "MLPPriorConfig",
     "LinearProbe",
     "MLPProbe",
     "MovingAverageConfig",

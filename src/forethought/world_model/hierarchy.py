@@ -9,6 +9,7 @@ Towards Autonomous Machine Intelligence" (LeCun, 2022), section 4.6.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
 import torch
@@ -17,11 +18,55 @@ from torch import Tensor, nn
 
 from forethought.config import register
 from forethought.perception.encoders import mlp
+from forethought.perception.grid import grid_readout, grid_side
 from forethought.types import ActionSpace, ForethoughtError, Imagination
 from forethought.world_model.predictors import PredictorConfig, ResidualMLPConfig
 
 SMALLEST_STD = 0.05
 """Of the prior, so that a search always has room."""
+
+
+class PriorConfig(ABC):
+    """Settings of what expects macro-actions in a state, and how to build it."""
+
+    @abstractmethod
+    def build(self, tokens: int, width: int, outputs: int) -> nn.Module:
+        """So many numbers from latents ``(n, tokens, width)``."""
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class MLPPriorConfig(PriorConfig):
+    """For latents of one or a few tokens.
+
+    Attributes:
+        hidden: width of each hidden layer.
+    """
+
+    hidden: tuple[int, ...] = (128, 128)
+
+    def build(self, tokens: int, width: int, outputs: int) -> nn.Module:
+        """See :class:`PriorConfig`."""
+        return nn.Sequential(nn.Flatten(), mlp(tokens * width, self.hidden, outputs))
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class GridPriorConfig(PriorConfig):
+    """For a grid of tokens: what can be done depends on what is near.
+
+    Attributes:
+        channels: of the two convolutions.
+        hidden: width of each hidden layer after them.
+    """
+
+    channels: tuple[int, int] = (32, 64)
+    hidden: tuple[int, ...] = (128,)
+
+    def build(self, tokens: int, width: int, outputs: int) -> nn.Module:
+        """See :class:`PriorConfig`."""
+        side = grid_side(tokens)
+        return grid_readout(side, width, outputs, channels=self.channels, hidden=self.hidden)
 
 
 @register
@@ -32,7 +77,8 @@ class LevelConfig:
     Attributes:
         stride: steps of the level below in one step of this one.
         macro_width: numbers that tell a macro-action.
-        hidden: width of each hidden layer of the networks that infer and expect macro-actions.
+        hidden: width of each hidden layer of the network that infers macro-actions.
+        prior: what expects macro-actions in a state.
         predictor: how latents follow from latents and macro-actions.
         reach: how far from the expected macro-action a search may go, in standard deviations.
 
@@ -43,6 +89,7 @@ class LevelConfig:
     stride: int = 4
     macro_width: int = 4
     hidden: tuple[int, ...] = (128, 128)
+    prior: PriorConfig = field(default_factory=MLPPriorConfig)
     predictor: PredictorConfig = field(default_factory=ResidualMLPConfig)
     reach: float = 2.0
 
@@ -114,7 +161,7 @@ class Level(nn.Module):
         self.config, self.steps = config, steps
         macro = config.macro_width
         self.inference = mlp(steps * action_width, config.hidden, macro)
-        self.expectation = mlp(tokens * width, config.hidden, 2 * macro)
+        self.expectation = config.prior.build(tokens, width, 2 * macro)
         self.predictor = config.predictor.build(tokens, width, macro)
         self.register_buffer("low", -torch.ones(macro), persistent=False)
         self.register_buffer("high", torch.ones(macro), persistent=False)
@@ -132,7 +179,7 @@ class Level(nn.Module):
         self, latents: Float[Tensor, "n k d"]
     ) -> tuple[Float[Tensor, "n m"], Float[Tensor, "n m"]]:
         """Mean and standard deviation of the macro-actions to be expected in a state."""
-        mean, log_std = self.expectation(latents.flatten(1)).chunk(2, dim=-1)
+        mean, log_std = self.expectation(latents).chunk(2, dim=-1)
         return mean, nn.functional.softplus(log_std) + SMALLEST_STD
 
     def rollout(

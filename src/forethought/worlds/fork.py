@@ -2,11 +2,11 @@
 upper or the lower one, as a coin falls at that moment. The future is random, not merely unknown.
 
 Positions are in pixels of the 64x64 image, x to the right, y downwards. The agent, a dot, starts on
-the left and is to reach a goal on the right without ever touching the obstacle, a disc. Lanes are
-too narrow to pass each other, and from the turn on the obstacle is faster than the dot: who has
-bet on the wrong outer lane by then cannot take it back. The mean of the two futures is an obstacle
-that stays in the middle, which makes both outer lanes look free. Waiting where neither branch
-leads, in the middle or in the open on the left, is safe always.
+the left and is to reach a goal on the right without ever touching the obstacle, a disc that fills
+its lane. Lanes are no more than ways: nothing but the disc is in the way. From the turn on it is
+faster than the dot: who has bet on the wrong outer lane by then can hardly take it back. The mean
+of the two futures is an obstacle that stays in the middle, which makes both outer lanes look free.
+Waiting where neither branch leads, in the middle and short of the junction, is safe always.
 """
 
 from __future__ import annotations
@@ -18,36 +18,21 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from forethought.types import ActionSpec, ArraySpec, ForethoughtError, Observation, Signature
-from forethought.worlds.picture import CAMERA, OBSTACLE, SIZE, disc, dot, paint
+from forethought.worlds.picture import CAMERA, FLOOR, OBSTACLE, SIZE, disc, dot, paint
 from forethought.worlds.walking import Walkers
-from forethought.worlds.walls import Walls
 
-LANES = {"up": 16.0, "middle": 32.0, "down": 48.0}
+LANES = {"up": 12.0, "middle": 32.0, "down": 52.0}
 """y of the middle of each lane."""
 MIDDLE = LANES["middle"]
 JUNCTION = 36.0
 """x at which the obstacle turns."""
 
-# Upper left and lower right corners. Above and below the lanes, and between them: beside the
-# junction, with room on the left and on the right to change the lane.
-_WALLS = np.array(
-    [
-        [[-9.0, -9.0], [73.0, 9.5]],
-        [[-9.0, 54.5], [73.0, 73.0]],
-        [[10.0, 22.5], [30.0, 25.5]],
-        [[42.0, 22.5], [50.0, 25.5]],
-        [[10.0, 38.5], [30.0, 41.5]],
-        [[42.0, 38.5], [50.0, 41.5]],
-    ]
-)
-_THINNEST = 3.0
-_GONE = -12.0
+_GONE = -16.0
 _STARTS = (4.0, 8.0)
 _GOALS = (56.0, 60.0)
-_LANES_BEGIN, _LANES_END = 10.0, 50.0
-# Where the oracle waits: close to the junction, and as far from the outer lanes as can be.
-_WAIT = np.array([24.0, MIDDLE])
-_BEFORE_THE_LANES = np.array([6.0, MIDDLE])
+# Where the oracle waits, and from where on it leaves the middle again.
+_WAIT = np.array([22.0, MIDDLE])
+_BEYOND = 50.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +45,8 @@ class ForkConfig:
         goal_radius: a goal counts as reached within this distance.
         obstacle_radius: of the disc.
         dot_radius: of the dot, where it touches the disc.
-        margin: how close to the border the dot can come.
+        margin: how close to the border the dot can come; with the radii no less than a lane's
+            distance from the border, so that nobody slips by.
         speeds: of the obstacle before it turns, a step; drawn for each episode.
         turn_speed: of the obstacle from the turn on.
         turn_steps: steps until the obstacle reaches the junction; drawn for each task. A dot that
@@ -69,27 +55,33 @@ class ForkConfig:
         explored_speeds: the speeds for these.
 
     Raises:
-        ForethoughtError: the dot could pass a wall in one step.
+        ForethoughtError: the dot could pass beside an obstacle in an outer lane.
     """
 
     max_step: float = 1.2
-    dot_sigma: float = 1.7
+    dot_sigma: float = 2.0
     goal_radius: float = 4.5
-    obstacle_radius: float = 5.0
+    obstacle_radius: float = 9.0
     dot_radius: float = 2.0
     margin: float = 2.0
     speeds: tuple[float, float] = (0.8, 1.1)
-    turn_speed: float = 4.0
+    turn_speed: float = 4.5
     turn_steps: tuple[float, float] = (19.0, 22.0)
-    explored_starts: tuple[float, float] = (54.0, 66.0)
-    explored_speeds: tuple[float, float] = (0.6, 1.1)
+    explored_starts: tuple[float, float] = (38.0, 64.0)
+    explored_speeds: tuple[float, float] = (0.7, 1.2)
 
     def __post_init__(self) -> None:
-        if self.max_step >= _THINNEST:
+        if self.touch <= LANES["up"] - self.margin:
             raise ForethoughtError(
-                f"max_step={self.max_step} passes walls {_THINNEST} thick in one step; take a "
-                "shorter one."
+                f"obstacle_radius={self.obstacle_radius} and dot_radius={self.dot_radius} leave "
+                f"room to pass at margin={self.margin}; make them larger than "
+                f"{LANES['up'] - self.margin} together."
             )
+
+    @property
+    def touch(self) -> float:
+        """Distance of the centres at which dot and disc touch."""
+        return self.obstacle_radius + self.dot_radius
 
 
 class Fork:
@@ -121,7 +113,7 @@ class Fork:
         )
         self._dot = dot(self.config.dot_sigma)
         self._disc = disc(self.config.obstacle_radius, OBSTACLE)
-        self._background = _walls(1).background()
+        self._background = np.broadcast_to(FLOOR, (SIZE, SIZE, 3)).astype(np.uint8)
         self.reset(range(num_worlds))
 
     # ------------------------------------------------------------------ the contract
@@ -131,7 +123,6 @@ class Fork:
         c = self.config
         self.num_worlds = len(seeds)
         self.seeds = tuple(int(seed) for seed in seeds)
-        self.walls = _walls(self.num_worlds)
         # The coin has a generator of its own: nothing that can be seen is drawn from it.
         self._coins = [np.random.default_rng((seed, 1)) for seed in self.seeds]
         tasks = [_task(seed) for seed in self.seeds]
@@ -145,8 +136,7 @@ class Fork:
         """See :class:`forethought.types.World`."""
         c = self.config
         push = np.clip(np.asarray(actions, np.float64), -c.max_step, c.max_step)
-        moved = self.walls.slide(self.position, push)
-        self.position = np.clip(moved, c.margin, SIZE - c.margin)
+        self.position = np.clip(self.position + push, c.margin, SIZE - c.margin)
         self._move_obstacle()
         self.collided |= self._touching()
         return self.observe()
@@ -189,11 +179,8 @@ class Fork:
         It sees where the obstacle is, and knows the coming turn no more than anyone.
         """
         at, c = self.position, self.config
-        outside = np.abs(at[:, 1] - MIDDLE) > c.dot_radius
-        on_left, on_right = at[:, 0] < _LANES_BEGIN, at[:, 0] > _LANES_END
-        to = np.where(self.turned[:, None], [_LANES_END + c.max_step, MIDDLE], _WAIT)
-        to = np.where((on_left & outside)[:, None], _BEFORE_THE_LANES, to)
-        to = np.where((on_right & self.turned)[:, None], self._goal, to)
+        along = np.where(self.turned[:, None], [_BEYOND + c.max_step, MIDDLE], _WAIT)
+        to = np.where((at[:, 0] > _BEYOND)[:, None], self._goal, along)
         return np.clip(to - at, -c.max_step, c.max_step).astype(np.float32)
 
     def path_length(self) -> np.ndarray:
@@ -240,22 +227,15 @@ class Fork:
 
     def _touching(self) -> Bool[np.ndarray, " b"]:
         gap = np.linalg.norm(self.position - self.obstacle, axis=1)
-        return gap < self.config.obstacle_radius + self.config.dot_radius
+        return gap < self.config.touch
 
     def _pictures(
         self, position: Float[np.ndarray, "b 2"], obstacle: Float[np.ndarray, "b 2"]
     ) -> np.ndarray:
-        images = np.repeat(self._background, len(position), axis=0)
+        images = np.repeat(self._background[None], len(position), axis=0)
         paint(images, self._disc, obstacle)
         paint(images, self._dot, position)
         return images
-
-
-def _walls(count: int) -> Walls:
-    shape = (count, len(_WALLS), 2)
-    return Walls(
-        low=np.broadcast_to(_WALLS[:, 0], shape), high=np.broadcast_to(_WALLS[:, 1], shape)
-    )
 
 
 def _start_lane(seed: int) -> str:
@@ -274,12 +254,8 @@ def _task(seed: int) -> tuple[Float[np.ndarray, " 2"], Float[np.ndarray, " 2"]]:
 
 
 def _anywhere(config: ForkConfig, generator: np.random.Generator) -> Float[np.ndarray, " 2"]:
-    """A free place."""
-    walls = _walls(1)
-    while True:
-        place = generator.uniform(config.margin, SIZE - config.margin, 2)
-        if not walls.blocked(place[None])[0]:
-            return place
+    """A place."""
+    return generator.uniform(config.margin, SIZE - config.margin, 2)
 
 
 def _between(limits: tuple[float, float], share: Float[np.ndarray, " b"]) -> np.ndarray:
