@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,7 +17,8 @@ from forethought import worlds
 from forethought.actor import CEM
 from forethought.agent import Agent
 from forethought.cost import effort, goal
-from forethought.memory import ObservationWindow
+from forethought.cost.terms import CostTerm
+from forethought.memory import AttemptsConfig, ObservationWindow
 from forethought.model import Model, note_measured
 from forethought.types import ForethoughtError, PlanStatus
 
@@ -56,6 +58,34 @@ def test_a_plan_is_carried_out_before_the_next_search(model) -> None:
     expected = decisions[0].plan.actions[0, 0].reshape(5, 2).numpy()
     np.testing.assert_allclose([d.action for d in decisions[:5]], expected)
     assert np.isnan(decisions[0].surprise).all() and np.isfinite(decisions[5].surprise).all()
+
+
+def test_what_does_not_come_about_is_told_to_the_cost(model) -> None:
+    """A world that stands still: every model step the agent set out for is in vain, once judged."""
+    told = []
+
+    @dataclass(frozen=True, kw_only=True, eq=False)
+    class Listening(CostTerm):
+        name: str = "listening"
+
+        def bind(self, sight):
+            def score(imagination):
+                told.append([len(pairs) for pairs in sight.in_vain()])
+                return torch.zeros(imagination.actions.shape[:3])
+
+            return score
+
+    observation, _ = task()
+    account = AttemptsConfig(patience=2.0, least=0.0)
+    one = Agent(model, cost=Listening(), actor=PLANNER, attempts=account)
+    for _ in range(16):
+        one.act(observation)
+    rounds = [told[i][0] if told[i] else 0 for i in range(0, len(told), len(told) // 4)]
+    assert rounds == [0, 0, 1, 2]
+    one.reset()
+    told.clear()
+    one.act(observation)
+    assert not any(count for counts in told for count in counts)
 
 
 def test_the_same_seed_gives_the_same_actions(model) -> None:

@@ -20,7 +20,7 @@ from torch import Tensor
 from forethought.actor.search import shift
 from forethought.cost.goal import SubGoal
 from forethought.cost.terms import Cost, CostTerm, Sight
-from forethought.memory.short_term import ObservationWindow
+from forethought.memory import Attempts, AttemptsConfig, ObservationWindow
 from forethought.model import Model
 from forethought.types import (
     TASK,
@@ -69,6 +69,8 @@ class Agent:
         deadline_s: seconds a search may take; None for no limit.
         num_outcomes: futures imagined per candidate, where the model has a latent variable; what
             they count is for the cost to say (``cost.at(Worst())``).
+        attempts: when an imagined step counts as tried in vain; None to keep no account. Which cost
+            terms heed it is theirs to say (``roadmap_goal`` does).
         seed: of the agent's generator: the same seed and observations give the same actions.
 
     Raises:
@@ -85,6 +87,7 @@ class Agent:
         replan_every: int | None = None,
         deadline_s: float | None = None,
         num_outcomes: int = 1,
+        attempts: AttemptsConfig | None = None,
         seed: int = 0,
     ) -> None:
         self.model = model.eval()
@@ -95,6 +98,7 @@ class Agent:
         self.replan_every = replan_every or self.block
         self.deadline_s = deadline_s
         self.num_outcomes = self._checked_outcomes(num_outcomes)
+        self._account = attempts
         self._specs = {
             key: model.signature.observation[key] for key in model.world_model.perception.keys
         }
@@ -108,6 +112,7 @@ class Agent:
                 read=model.read,
                 space=self._space,
                 signature=model.signature,
+                in_vain=lambda: self._attempts.in_vain if self._attempts else (),
             )
             self._score = self.cost.bind(self._sight)
         self.reset()
@@ -121,6 +126,9 @@ class Agent:
             frame_stack=perception.frame_stack,
             frame_gap=perception.frame_gap,
             memory=self._memory,
+        )
+        self._attempts = self._account and Attempts(
+            config=self._account, distance=self.model.distance
         )
         self._taken: tuple[np.ndarray, ...] = ()
         self._execution: _Execution | None = None
@@ -159,7 +167,9 @@ class Agent:
         if execution is None or execution.step >= self.replan_every:
             latents = self._perceive()
             surprise = self._surprise(execution, latents)
+            self._look_back(latents, execution)
             execution = self._deliberate(latents, execution)
+            self._set_out(latents, execution.plan)
         action = execution.actions[:, execution.step]
         if self._memory:
             self._taken = (*self._taken, action)[-self._memory :]
@@ -233,6 +243,27 @@ class Agent:
         expected = execution.plan.imagination.latents[:, :, steps]
         error = (latents[:, None] - expected).square().mean((-1, -2))
         return error.min(1).values.cpu().numpy()
+
+    @torch.no_grad()
+    def _look_back(self, latents: Float[Tensor, "b k d"], execution: _Execution | None) -> None:
+        """Whether what the agents set out for has come any nearer."""
+        if self._attempts and execution:
+            for _ in range(execution.step // self.block):
+                self._attempts = self._attempts.arrive(latents)
+
+    @torch.no_grad()
+    def _set_out(self, latents: Float[Tensor, "b k d"], plan: Plan) -> None:
+        """What the plan of the highest level comes to first is what the agents now set out for."""
+        if not self._attempts:
+            return
+        number = -1
+        while plan.above is not None:
+            plan, number = plan.above, number + 1
+        above = self.model.hierarchy.levels[number] if self.model.hierarchy else None
+        steps = above.steps if above and number >= 0 else 1
+        self._attempts = self._attempts.set_out(
+            latents, plan.imagination.latents[:, 0, 1], steps=steps
+        )
 
     # ------------------------------------------------------------------------- decide
 

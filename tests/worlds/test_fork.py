@@ -122,7 +122,7 @@ def test_an_obstacle_that_stayed_in_the_middle_would_touch_no_one_in_an_outer_la
         assert abs(y - MIDDLE) > c.touch + 2
         assert min(y, 64 - y) - c.margin < c.touch
     with pytest.raises(ForethoughtError, match="obstacle_radius"):
-        ForkConfig(obstacle_radius=5.0)
+        ForkConfig(obstacle_radius=4.0)
 
 
 @pytest.mark.parametrize("place", [[22.0, 32.0], [6.0, 32.0], [4.0, 30.0]])
@@ -167,7 +167,7 @@ def test_tasks_begin_in_turn_in_each_lane_and_differ() -> None:
         assert mask.sum() == 30
         assert (np.abs(start[mask, 1] - LANES[name]) <= 4).all()
     assert len(np.unique(start[:, 1])) == 90
-    assert set(np.rint((world.goal_truth()["position.y"] - 32) / 20)) == {-1, 0, 1}
+    assert set(np.rint((world.goal_truth()["position.y"] - 32) / 22)) == {-1, 0, 1}
 
 
 def test_the_goal_image_is_the_dot_at_the_goal_alone() -> None:

@@ -10,13 +10,13 @@ remembered states).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from forethought.cost.critic import Embedding
@@ -33,11 +33,35 @@ class Roadmap:
 
     Attributes:
         places: ``(m, e)`` embeddings of the nodes; the first is the goal.
-        to_goal: ``(m,)`` model steps from each node to the goal, :data:`UNREACHED` where none lead.
+        edges: ``(m, m)`` steps from each node to each other, :data:`UNREACHED` where none leads.
+        to_goal: ``(m,)`` steps from each node to the goal, :data:`UNREACHED` where none lead.
+        closed: ``(c, 2, e)`` steps that were tried in vain: from where, and to where.
     """
 
     places: Float[Tensor, "m e"]
+    edges: Float[Tensor, "m m"]
     to_goal: Float[Tensor, " m"]
+    closed: Float[Tensor, "c 2 e"]
+
+    def alike(
+        self, starts: Float[Tensor, "*n e"], ends: Float[Tensor, "*n e"], radius: float
+    ) -> Bool[Tensor, "*n"]:
+        """Which steps begin and end as near as that to one that was tried in vain."""
+        if not len(self.closed):
+            return torch.zeros(starts.shape[:-1], dtype=torch.bool, device=starts.device)
+        far = torch.stack([starts, ends], dim=-2).unsqueeze(-3) - self.closed
+        return (far.norm(dim=-1) < radius).all(-1).any(-1)
+
+    def without(self, closed: Float[Tensor, "c 2 e"], *, radius: float, support: int) -> Roadmap:
+        """The map without the edges that are like steps tried in vain."""
+        told = replace(self, closed=closed)
+        like = torch.zeros_like(self.edges, dtype=torch.bool)
+        for start, end in closed:
+            near_start = (self.places - start).norm(dim=-1) < radius
+            near_end = (self.places - end).norm(dim=-1) < radius
+            like |= near_start[:, None] & near_end
+        edges = self.edges.masked_fill(like.fill_diagonal_(False), UNREACHED)
+        return replace(told, edges=edges, to_goal=shortest_to_first(edges, support=support))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,7 +83,9 @@ class RoadmapGoal(CostTerm):
         near: how near a state must be to a node to go on from there.
         support: ways that must lead on from a node. Its distance is that of the so-many-th
             shortest, so that a single imagined step through a wall makes no short cut.
-        longest: largest distance told, for nodes from which no way leads on.
+        longest: largest distance told, for nodes from which no way leads on, and for states that
+            are reached by a step that was tried in vain.
+        alike: how near, at both ends, a step must be to one tried in vain to count as the same.
         seed: of the pushes.
     """
 
@@ -75,6 +101,7 @@ class RoadmapGoal(CostTerm):
     near: float = 0.4
     support: int = 3
     longest: float = 60.0
+    alike: float = 1.1
     seed: int = 0
 
     seeks_goal: ClassVar[bool] = True
@@ -98,7 +125,8 @@ class RoadmapGoal(CostTerm):
             if not maps:
                 starts = imagination.latents[:, 0, 0]
                 maps.extend(self._maps(sight, metric, starts, goals.expand_as(starts)))
-            places = metric.embed(imagination.latents[:, :, 1:])
+            self._heed(maps, metric, sight.in_vain())
+            places = metric.embed(imagination.latents)
             steps = torch.stack(
                 [self._along(roadmap, place) for roadmap, place in zip(maps, places, strict=True)]
             )
@@ -108,12 +136,31 @@ class RoadmapGoal(CostTerm):
 
         return distance_of
 
-    def _along(self, roadmap: Roadmap, places: Float[Tensor, "n h e"]) -> Float[Tensor, "n h"]:
+    def _along(
+        self, roadmap: Roadmap, places: Float[Tensor, "n h_plus_1 e"]
+    ) -> Float[Tensor, "n h"]:
         """To a node nearby and on along the map; going far to a node is made dear."""
-        reach = torch.cdist(places.flatten(0, 1), roadmap.places)
+        reached = places[:, 1:]
+        reach = torch.cdist(reached.flatten(0, 1), roadmap.places)
         reach = torch.where(reach < self.near, reach, 20 * reach + 10)
         best = (reach + roadmap.to_goal.clamp_max(self.longest)).amin(1)
-        return best.unflatten(0, places.shape[:2])
+        best = best.unflatten(0, reached.shape[:2])
+        # From a step on that will not come about, nothing comes about as imagined.
+        vain = roadmap.alike(places[:, :-1], reached, self.alike).cumsum(1) > 0
+        return best.where(~vain, best.new_tensor(self.longest))
+
+    def _heed(
+        self,
+        maps: list[Roadmap],
+        metric: Embedding,
+        in_vain: Sequence[Float[Tensor, "_ 2 k d"]],
+    ) -> None:
+        """Closes the edges of the maps that were tried in vain since."""
+        for number, pairs in enumerate(in_vain):
+            if len(pairs) > len(maps[number].closed):
+                maps[number] = maps[number].without(
+                    metric.embed(pairs), radius=self.alike, support=self.support
+                )
 
     # ------------------------------------------------------------------ making the map
 
@@ -154,7 +201,12 @@ class RoadmapGoal(CostTerm):
         edges = torch.where(gaps < self.join, 1 + gaps, torch.full_like(gaps, UNREACHED))
         direct = torch.cdist(places, places)
         edges = torch.where(direct < self.join, torch.minimum(edges, direct), edges)
-        return Roadmap(places=places, to_goal=shortest_to_first(edges, support=self.support))
+        return Roadmap(
+            places=places,
+            edges=edges,
+            to_goal=shortest_to_first(edges, support=self.support),
+            closed=places.new_zeros(0, 2, places.shape[-1]),
+        )
 
     def _chains(
         self,

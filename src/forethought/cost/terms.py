@@ -8,7 +8,7 @@ once.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -43,6 +43,8 @@ class Sight:
         read: physical quantities by name, read from latents ``(..., k, d)`` by the agent's probes.
         space: the model actions.
         signature: the observations and actions of the world.
+        in_vain: per agent ``(m, 2, k, d)`` imagined steps, from where to where, that it set out for
+            and that did not come about; empty where the agent keeps no account.
     """
 
     encode: Callable[[Observation], Float[Tensor, "b k d"]]
@@ -53,6 +55,7 @@ class Sight:
     read: Callable[[Float[Tensor, "*batch k d"]], Mapping[str, Tensor]]
     space: ActionSpace
     signature: Signature
+    in_vain: Callable[[], Sequence[Float[Tensor, "_ 2 k d"]]] = tuple
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -24,9 +24,9 @@ from forethought.world_model import (
     WorldModelConfig,
 )
 
-APART = 13.0
+APART = 16.0
 """Pixels to keep from the obstacle, which touches at 11."""
-DANGER = 300.0
+DANGER = 2000.0
 """Pixels of way that the whole of an intrusion is worth."""
 
 
@@ -38,7 +38,12 @@ def fork() -> Recipe:
         training=_training,
         acting=Acting(
             planner=CEM(
-                horizon=8, num_samples=96, num_iterations=3, num_elites=10, shared_noise=0.8
+                horizon=8,
+                num_samples=128,
+                num_iterations=4,
+                num_elites=12,
+                shared_noise=0.8,
+                held_share=0.25,
             ),
             goal=clear_of_the_obstacle,
             num_outcomes=4,
@@ -72,7 +77,7 @@ def _training(signature: Signature) -> TrainConfig:
             optimiser=OptimiserConfig(num_steps=2000, batch_size=32, learning_rate=3e-3, clip=5.0),
             regularisers=(
                 VICRegConfig(weight=1.0, covariance=0.25),
-                InverseDynamicsConfig(weight=6.0),
+                InverseDynamicsConfig(weight=3.0),
                 TemporalSmoothnessConfig(weight=0.2),
             ),
             horizon=6,

@@ -11,6 +11,7 @@ from forethought.cost.terms import Cost, CostTerm
 from forethought.evaluation.planning import PlanningProtocol
 from forethought.evaluation.prediction import PredictionProtocol
 from forethought.learning.train import TrainConfig
+from forethought.memory import AttemptsConfig
 from forethought.model import Model
 from forethought.types import Observation, Planner, Signature
 
@@ -41,12 +42,14 @@ class Acting:
         goal: cost that seeks a goal observation.
         replan_every: world steps of a plan that are executed; None for one model step.
         num_outcomes: futures imagined per candidate, where the model has a latent variable.
+        attempts: when an imagined step counts as tried in vain; None to keep no account.
     """
 
     planner: Planner
     goal: Callable[..., Cost | CostTerm] = goal
     replan_every: int | None = None
     num_outcomes: int = 1
+    attempts: AttemptsConfig | None = None
 
     def agent(self, model: Model, goals: Observation, num_agents: int, *, seed: int = 0) -> Agent:
         """An agent that seeks goal observations ``(b, ...)``."""
@@ -58,6 +61,7 @@ class Acting:
             num_agents=num_agents,
             replan_every=self.replan_every,
             num_outcomes=self.num_outcomes,
+            attempts=self.attempts,
             seed=seed,
         )
 

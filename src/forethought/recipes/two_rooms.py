@@ -49,7 +49,7 @@ def two_rooms_random() -> Recipe:
     return Recipe(
         name="two_rooms_random",
         description="two rooms with wall and door drawn per episode; some minutes on a CPU",
-        training=_grid,
+        training=grid_training,
         acting=Acting(
             planner=CEM(
                 horizon=3,
@@ -78,7 +78,8 @@ def two_rooms_random_plain() -> Recipe:
     )
 
 
-def _grid(signature: Signature) -> TrainConfig:
+def grid_training(signature: Signature) -> TrainConfig:
+    """Tokens in a grid and a local metric: for layouts that change from episode to episode."""
     (camera,) = signature.cameras
     return TrainConfig(
         recipe="two_rooms_random",

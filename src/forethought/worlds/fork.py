@@ -21,7 +21,7 @@ from forethought.types import ActionSpec, ArraySpec, ForethoughtError, Observati
 from forethought.worlds.picture import CAMERA, FLOOR, OBSTACLE, SIZE, disc, dot, paint
 from forethought.worlds.walking import Walkers
 
-LANES = {"up": 12.0, "middle": 32.0, "down": 52.0}
+LANES = {"up": 10.0, "middle": 32.0, "down": 54.0}
 """y of the middle of each lane."""
 MIDDLE = LANES["middle"]
 JUNCTION = 36.0

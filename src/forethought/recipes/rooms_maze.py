@@ -1,0 +1,83 @@
+"""The recipe for the maze: two levels, and an account of what was tried in vain."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from forethought.actor import CEM, Hierarchical
+from forethought.cost.roadmap import RoadmapGoal
+from forethought.evaluation.planning import PlanningProtocol
+from forethought.learning import HierarchyTrainingConfig, OptimiserConfig, TrainConfig
+from forethought.memory import AttemptsConfig
+from forethought.recipes.recipe import Acting, Recipe, Recording
+from forethought.recipes.two_rooms import grid_training
+from forethought.types import Observation, Signature
+from forethought.world_model import (
+    GridPredictorConfig,
+    GridPriorConfig,
+    HierarchyConfig,
+    LevelConfig,
+)
+
+
+def rooms_maze() -> Recipe:
+    """A map of macro-actions on the upper level, ways to the next place on it on the lower."""
+    return Recipe(
+        name="rooms_maze",
+        description="5 x 5 rooms in layouts never seen: two levels; a quarter of an hour on a CPU",
+        training=_training,
+        acting=Acting(
+            planner=Hierarchical(
+                upper=CEM(horizon=2, num_samples=48, num_iterations=2, num_elites=8),
+                lower=CEM(
+                    horizon=3,
+                    num_samples=48,
+                    num_iterations=2,
+                    num_elites=8,
+                    shared_noise=0.9,
+                    held_share=0.25,
+                ),
+            ),
+            goal=map_of_macro_actions,
+            attempts=AttemptsConfig(),
+        ),
+        recording=Recording(world="rooms_maze", num_episodes=1500, episode_length=150),
+        planning=PlanningProtocol(episodes=90, budget=400),
+    )
+
+
+def map_of_macro_actions(observation: Observation) -> RoadmapGoal:
+    """Fewer nodes, further apart, than a map of single model steps needs."""
+    return RoadmapGoal(
+        observation=observation,
+        num_nodes=150,
+        num_chains=80,
+        chain_steps=12,
+        pushes=24,
+        join=0.6,
+        near=0.6,
+        support=2,
+    )
+
+
+def _training(signature: Signature) -> TrainConfig:
+    base = grid_training(signature)
+    optimiser = replace(base.objective.optimiser, num_steps=10_000)
+    level = LevelConfig(
+        stride=2,
+        macro_width=6,
+        prior=GridPriorConfig(),
+        predictor=GridPredictorConfig(channels=64, num_blocks=3),
+    )
+    return replace(
+        base,
+        recipe="rooms_maze",
+        objective=replace(base.objective, optimiser=optimiser, horizon=4),
+        hierarchy=HierarchyTrainingConfig(
+            hierarchy=HierarchyConfig(levels=(level,)),
+            optimiser=OptimiserConfig(
+                num_steps=6000, batch_size=32, learning_rate=2e-3, warmup_steps=200, clip=5.0
+            ),
+            horizon=4,
+        ),
+    )
