@@ -8,7 +8,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -77,12 +77,16 @@ class Benchmark:
         seeds: training seeds.
         data: folder of the real recordings, where it needs them.
         resume: whether what an interrupted benchmark left is continued.
+        only: what the labels of the parts to be measured begin with; empty for all.
+        earlier: seconds that went into figures which were taken as they were.
     """
 
     name: str
     seeds: list[int]
     data: Path | None
     resume: bool = False
+    only: str = ""
+    earlier: float = 0.0
     figures: list[Figure] = field(default_factory=list)
 
     def add(self, *figures: Figure) -> None:
@@ -92,12 +96,34 @@ class Benchmark:
             mark = {True: "holds", False: "MISSED", None: ""}[one.holds]
             print(f"{one.name:<46} {one.value:10.4f} {one.unit:<5} {one.goal or '':<10} {mark}")
 
-    def folder(self, label: str) -> Path:
-        """A folder for runs; a fresh one unless resuming."""
+    def part(self, label: str, measure: Callable[[Path], Sequence[Figure]]) -> None:
+        """Measures one part in a folder of its own, where its figures are kept.
+
+        A part that is finished is not measured again where the benchmark is resumed, and one that
+        :attr:`only` leaves out is never measured; its figures are taken where there are any.
+        """
+        wanted = label.startswith(self.only)
+        kept = WORK / self.name / label / "figures.json"
+        if kept.exists() and (self.resume or not wanted):
+            content = json.loads(kept.read_text())
+            self.earlier += content["seconds"]
+            self.add(*[Figure(**one) for one in content["figures"]])
+        elif wanted:
+            started = time.time()
+            figures = measure(self.folder(label, fresh=True))
+            content = {
+                "seconds": time.time() - started,
+                "figures": [asdict(one) for one in figures],
+            }
+            kept.write_text(json.dumps(content))
+            self.add(*figures)
+
+    def folder(self, label: str, *, fresh: bool | None = None) -> Path:
+        """A folder for runs; a fresh one unless resuming, or unless told."""
         import shutil
 
         path = WORK / self.name / label
-        if not self.resume:
+        if not self.resume if fresh is None else fresh:
             shutil.rmtree(path, ignore_errors=True)
         path.mkdir(parents=True, exist_ok=True)
         return path
@@ -109,23 +135,34 @@ def main(
     """Runs a benchmark from the command line and writes its results."""
     import torch
 
+    from forethought.allocation import keep_freed_memory
+
     parser = argparse.ArgumentParser(description=f"benchmark {name}")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(seeds)))
     parser.add_argument("--threads", type=int, default=threads)
     parser.add_argument("--data", type=Path, default=os.environ.get("FORETHOUGHT_DATA"))
     parser.add_argument("--resume", action="store_true", help="continue an interrupted run")
+    parser.add_argument("--only", default="", help="measure parts whose labels begin like this")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    if name != "allocation":
+        keep_freed_memory()
     started = time.time()
     data = Path(arguments.data) if arguments.data else None
-    benchmark = Benchmark(name=name, seeds=arguments.seeds, data=data, resume=arguments.resume)
+    benchmark = Benchmark(
+        name=name,
+        seeds=arguments.seeds,
+        data=data,
+        resume=arguments.resume,
+        only=arguments.only,
+    )
     measure(benchmark)
     content = {
         "name": name,
         "command": f"make bench NAME={name}",
         "seed": arguments.seeds,
         "machine": _machine(arguments.threads),
-        "seconds": round(time.time() - started, 1),
+        "seconds": round(benchmark.earlier + time.time() - started, 1),
         "figures": [asdict(one) for one in benchmark.figures],
     }
     RESULTS.mkdir(exist_ok=True)

@@ -26,6 +26,7 @@ def section(path: Path) -> str:
     """One benchmark as a section."""
     content = json.loads(path.read_text())
     machine = content["machine"]
+    figures = content["figures"]
     lines = [
         f"## {content['name']}",
         "",
@@ -33,12 +34,57 @@ def section(path: Path) -> str:
         f"{machine['threads']} of {machine['cores']} cores "
         f"([file](../benchmarks/results/{content['name']}.json))",
         "",
-        "| figure | value | interval | n | goal | holds |",
-        "|---|---|---|---|---|---|",
-        *map(row, content["figures"]),
-        "",
+        *(side_by_side(figures) if content["name"] in COMPARED else one_by_one(figures)),
     ]
     return "\n".join(lines)
+
+
+def one_by_one(figures: list[dict]) -> list[str]:
+    """A row for each figure."""
+    return [
+        "| figure | value | interval | n | goal | holds |",
+        "|---|---|---|---|---|---|",
+        *map(row, figures),
+        "",
+    ]
+
+
+COMPARED = ("encoders",)
+"""Benchmarks whose figures are named ``<world>, seed <s>, <what>: <figure>``."""
+
+
+def side_by_side(figures: list[dict]) -> list[str]:
+    """A table for each world and seed: a row for what is compared, a column for each figure."""
+    tables: dict[str, dict[str, dict[str, str]]] = {}
+    for figure in figures:
+        left, column = figure["name"].rsplit(": ", 1)
+        world, rest = left.split(", seed ", 1)
+        seed, what = rest.split(", ", 1)
+        unit = f" [{figure['unit']}]" if figure["unit"] else ""
+        rows = tables.setdefault(f"{world}, seed {seed}", {})
+        rows.setdefault(what, {})[column + unit] = cell(figure)
+    lines = []
+    for name, rows in tables.items():
+        columns = list(dict.fromkeys(column for cells in rows.values() for column in cells))
+        lines += [
+            f"### {name}",
+            "",
+            f"| | {' | '.join(columns)} |",
+            "|---" * (len(columns) + 1) + "|",
+            *(
+                f"| {what} | {' | '.join(cells.get(one, '') for one in columns)} |"
+                for what, cells in rows.items()
+            ),
+            "",
+        ]
+    return lines
+
+
+def cell(figure: dict) -> str:
+    """A figure and its interval, as short as they can be."""
+    if figure["low"] is None:
+        return f"{figure['value']:.3g}"
+    return f"{figure['value']:.2g} ({figure['low']:.2g} to {figure['high']:.2g})"
 
 
 HEADLINES = [

@@ -29,6 +29,7 @@ CHECKED = [
 _hook = install_import_hook([f"forethought.{room}" for room in CHECKED], "beartype.beartype")
 
 from forethought import data, recipes, worlds  # noqa: E402
+from forethought.allocation import keep_freed_memory  # noqa: E402
 from forethought.data import Dataset  # noqa: E402
 from forethought.learning.train import CollapseWarning, TrainConfig, train  # noqa: E402
 from forethought.model import Model  # noqa: E402
@@ -38,6 +39,7 @@ from forethought.model import Model  # noqa: E402
 def one_thread() -> None:
     """Tests run side by side."""
     torch.set_num_threads(1)
+    keep_freed_memory()
 
 
 @pytest.fixture

@@ -360,8 +360,8 @@ class Decision:
     Attributes:
         action: in world units: ``(dim,)`` float32, or an int64 scalar; leading ``b`` where batched.
         mode: 1 for reflex, 2 for deliberation.
-        plan: the plan behind the action, found now or at an earlier step.
-        plan_step: world steps since that plan was made.
+        plan: the plan behind the action, found now or at an earlier step; None for a reflex.
+        plan_step: world steps since that plan was made, or since a reflex chose its actions.
         surprise: ``(b,)`` prediction error of the latest model step; NaN before there is one.
         shielded: ``(b,)`` whether the shield changed the action.
         seconds: wall-clock time of the decision.
@@ -369,7 +369,7 @@ class Decision:
 
     action: np.ndarray
     mode: int
-    plan: Plan
+    plan: Plan | None
     plan_step: int
     surprise: np.ndarray
     shielded: np.ndarray

@@ -1,12 +1,25 @@
 """Baselines: what claims are tested against, trained as well as they can be."""
 
+from forethought.baselines.frame_transformer import (
+    FrameTransformerConfig,
+    NextFrameTokenConfig,
+    token_run,
+)
+from forethought.baselines.frames import CodedFramesConfig
+from forethought.baselines.pixels import PixelObjectiveConfig, drawing_run
 from forethought.baselines.text import MaskedTokenConfig, NextTokenConfig, TextModel
 from forethought.baselines.transformer import TokenTransformer, TokenTransformerConfig
 
 __all__ = [
+    "CodedFramesConfig",
+    "FrameTransformerConfig",
     "MaskedTokenConfig",
+    "NextFrameTokenConfig",
     "NextTokenConfig",
+    "PixelObjectiveConfig",
     "TextModel",
     "TokenTransformer",
     "TokenTransformerConfig",
+    "drawing_run",
+    "token_run",
 ]

@@ -104,13 +104,13 @@ class TokenTransformer(nn.Module):
         self, tokens: Int[Tensor, "b t"], present: Bool[Tensor, "b t"] | None = None
     ) -> Float[Tensor, "b t d"]:
         """The stream after the last block, normalised; arguments as of :meth:`forward`."""
-        return self.last_norm(self._read(tokens, present, None)[0][-1])
+        return self.last_norm(self._read(self.embedding(tokens), present, None)[0][-1])
 
     def streams(
         self, tokens: Int[Tensor, "b t"], present: Bool[Tensor, "b t"] | None = None
     ) -> Float[Tensor, "b t depth d"]:
         """The stream after every block, normalised; arguments as of :meth:`forward`."""
-        streams = torch.stack(self._read(tokens, present, None)[0], dim=2)
+        streams = torch.stack(self._read(self.embedding(tokens), present, None)[0], dim=2)
         return nn.functional.layer_norm(streams, streams.shape[-1:])
 
     def advance(
@@ -127,9 +127,27 @@ class TokenTransformer(nn.Module):
         Raises:
             ForethoughtError: past and new are more than the context, or the model is not causal.
         """
+        hidden, past = self.follow(self.embedding(tokens), past)
+        return self.logits(hidden), past
+
+    def follow(
+        self, vectors: Float[Tensor, "b t d"], past: Past | None = None
+    ) -> tuple[Float[Tensor, "b t d"], Past]:
+        """As :meth:`advance`, for tokens given as vectors, since some are no words: actions, say.
+
+        Args:
+            vectors: what the tokens enter the first block as.
+            past: what an earlier call returned; None at the beginning.
+
+        Returns:
+            The stream after the last block, normalised, and the new past.
+
+        Raises:
+            ForethoughtError: past and new are more than the context, or the model is not causal.
+        """
         self._check_causal()
-        streams, past = self._read(tokens, None, past)
-        return self.logits(self.last_norm(streams[-1])), past
+        streams, past = self._read(vectors, None, past)
+        return self.last_norm(streams[-1]), past
 
     def logits(self, hidden: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch v"]:
         """Logits of hidden states, read out by the embedding itself."""
@@ -170,11 +188,11 @@ class TokenTransformer(nn.Module):
         return text[:, prompt.shape[1] :]
 
     def _read(
-        self, tokens: Tensor, present: Tensor | None, past: Past | None
+        self, stream: Tensor, present: Tensor | None, past: Past | None
     ) -> tuple[list[Tensor], Past]:
         """The stream after every block, and what later tokens need of these."""
         before = _length(past)
-        total = before + tokens.shape[1]
+        total = before + stream.shape[1]
         if total > self.config.context:
             raise ForethoughtError(
                 f"{total} tokens are more than the context of {self.config.context}; cut them, or "
@@ -182,8 +200,8 @@ class TokenTransformer(nn.Module):
             )
         turns = self.turns[:, before:total]
         causal = self.config.causal
-        mask = _mask(tokens.shape[1], total, present, causal=causal, device=tokens.device)
-        stream, streams, read = self.embedding(tokens), [], []
+        mask = _mask(stream.shape[1], total, present, causal=causal, device=stream.device)
+        streams, read = [], []
         for number, block in enumerate(self.blocks):
             stream, one = block(stream, turns, mask, past[number] if past else None)
             streams.append(stream)

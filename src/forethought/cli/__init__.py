@@ -22,6 +22,7 @@ COMMANDS = {
     "data import": "bring in LeRobot datasets, Donkeycar tubs, CSV and Parquet recordings",
     "data inspect": "what is in a dataset, with pictures",
     "data check": "what is wrong with a dataset",
+    "pretrain": "pretrain a recipe's perception on pictures alone, without actions",
     "train": "train a world model, and critic and probes where the recipe says",
     "evaluate": "planning success in a world, between floor and ceiling",
     "predict": "open-loop prediction on recorded episodes",
@@ -56,8 +57,10 @@ def _command(words: list[str]) -> tuple[str | None, list[str]]:
 
 
 def _run(command: str, rest: list[str]) -> int:
+    from forethought.allocation import keep_freed_memory
     from forethought.cli.output import run_command
 
+    keep_freed_memory()
     module = importlib.import_module(f"forethought.cli.{command.replace(' ', '_')}")
     return run_command(command, module.Arguments, module.run, rest)
 

@@ -23,6 +23,12 @@ class Arguments(Common):
     """Steps of pretraining instead of the recipe's; the critic's follow in proportion."""
     seed: int = 0
     """Of weights, batches and the split."""
+    begin: Path | None = None
+    """Run or pretraining whose perception is taken to begin with."""
+    freeze: bool = False
+    """Leave the perception of --begin as it is; only what lies behind it learns."""
+    clips: Path | None = None
+    """Dataset whose actions are not looked at; the critic learns from it as well."""
     resume: bool = False
     """Continue the run in --out."""
     tensorboard: bool = False
@@ -47,6 +53,9 @@ def run(arguments: Arguments) -> Answer:
         recipe=arguments.recipe,
         out=arguments.out,
         seed=arguments.seed,
+        begin=arguments.begin,
+        freeze=arguments.freeze,
+        clips=data.open(arguments.clips) if arguments.clips else None,
         steps=arguments.steps,
         resume=arguments.resume,
         tensorboard=arguments.tensorboard,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -22,7 +22,16 @@ from forethought.types import Decision, ForethoughtError, Observation, World
 Controller = Callable[[Observation], np.ndarray]
 """Observations ``(b, ...)`` to actions ``(b, dim)``."""
 
-MakeAgent = Callable[[Observation, int], Agent]
+
+class Actor(Protocol):
+    """Who is measured: an agent that plans, or a policy that answers at once."""
+
+    def act_batch(self, observation: Mapping[str, Any]) -> Decision:
+        """The next action of every agent, from observations ``(b, ...)`` per key."""
+        ...
+
+
+MakeAgent = Callable[[Observation, int], Actor]
 """From goal observations ``(b, ...)`` and the number of agents to an agent that seeks them."""
 
 
@@ -266,7 +275,7 @@ def _random(world: World, seed: int) -> Controller:
 class _Watcher:
     """Lets an agent act, and keeps what pictures need of the first episodes."""
 
-    def __init__(self, world: World, agent: Agent, num_traces: int) -> None:
+    def __init__(self, world: World, agent: Actor, num_traces: int) -> None:
         self.world, self.agent = world, agent
         self.count = min(num_traces, world.num_worlds)
         self.goals = {k: v[: self.count].copy() for k, v in world.goal().items()}
@@ -305,19 +314,19 @@ class _Watcher:
 
     def _imagined(self) -> dict[str, np.ndarray]:
         """Quantities read from the plan under way at each step: ``(steps, episodes, h+1)``."""
-        model = self.agent.model
-        if not model.config.probes:
+        plans = [decision.plan for decision in self.decisions if decision.plan is not None]
+        if not isinstance(self.agent, Agent) or not self.agent.model.config.probes:
             return {}
+        model = self.agent.model
         read: dict[int, dict[str, np.ndarray]] = {}
-        for decision in self.decisions:
-            if id(decision.plan) not in read:
-                latents = decision.plan.imagination.latents[: self.count, 0]
+        for plan in plans:
+            if id(plan) not in read:
+                latents = plan.imagination.latents[: self.count, 0]
                 with torch.no_grad():
                     values = {k: v.cpu().numpy() for k, v in model.read(latents).items()}
-                read[id(decision.plan)] = values
+                read[id(plan)] = values
         return {
-            name: np.stack([read[id(decision.plan)][name] for decision in self.decisions])
-            for name in model.config.probes
+            name: np.stack([read[id(plan)][name] for plan in plans]) for name in model.config.probes
         }
 
 

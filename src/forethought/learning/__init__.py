@@ -1,6 +1,8 @@
 """Learning: pretraining, the critic, probes; a loop that resumes to the bit."""
 
+from forethought.learning.action_free import PretrainConfig, pretrain, pretraining_of
 from forethought.learning.augmentation import AugmentationConfig
+from forethought.learning.begin import BeginFrom
 from forethought.learning.critic import CriticTrainingConfig
 from forethought.learning.errors import AnchoredError, ErrorAgainstCopy, SquaredError
 from forethought.learning.hierarchy import HierarchyTrainingConfig
@@ -8,6 +10,9 @@ from forethought.learning.hindsight import HindsightTrainingConfig
 from forethought.learning.jepa import JEPAConfig
 from forethought.learning.linear_start import LinearStartConfig
 from forethought.learning.local_metric import LocalMetricTrainingConfig
+from forethought.learning.masked import MaskedPredictorConfig, MaskedPretrainingConfig
+from forethought.learning.masks import BlockMasks, MomentMasks
+from forethought.learning.pretraining import ObjectiveConfig, PretrainingStage
 from forethought.learning.probing import ProbeTrainingConfig
 from forethought.learning.train import TrainConfig, train
 from forethought.learning.trainer import OptimiserConfig
@@ -15,6 +20,8 @@ from forethought.learning.trainer import OptimiserConfig
 __all__ = [
     "AnchoredError",
     "AugmentationConfig",
+    "BeginFrom",
+    "BlockMasks",
     "CriticTrainingConfig",
     "ErrorAgainstCopy",
     "HierarchyTrainingConfig",
@@ -22,9 +29,17 @@ __all__ = [
     "JEPAConfig",
     "LinearStartConfig",
     "LocalMetricTrainingConfig",
+    "MaskedPredictorConfig",
+    "MaskedPretrainingConfig",
+    "MomentMasks",
+    "ObjectiveConfig",
     "OptimiserConfig",
+    "PretrainConfig",
+    "PretrainingStage",
     "ProbeTrainingConfig",
     "SquaredError",
     "TrainConfig",
+    "pretrain",
+    "pretraining_of",
     "train",
 ]

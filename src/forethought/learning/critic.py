@@ -105,6 +105,14 @@ class LatentEpisodes:
     offsets: Int[Tensor, " episodes_plus_1"]
     block: int
 
+    def joined(self, others: LatentEpisodes) -> LatentEpisodes:
+        """These episodes, and others behind them."""
+        return LatentEpisodes(
+            latents=torch.cat([self.latents, others.latents]),
+            offsets=torch.cat([self.offsets, others.offsets[1:] + self.offsets[-1]]),
+            block=self.block,
+        )
+
     def starts(self) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"]]:
         """Rows from which one model step can be taken, and the last row of their episodes."""
         rows, last = torch.arange(len(self.latents)), self._last()

@@ -7,7 +7,7 @@ Intelligence" (LeCun, 2022), section 4, and Sobal et al. (2022) for the terms ag
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
@@ -18,9 +18,8 @@ from forethought.data.windows import WindowSampler
 from forethought.learning.augmentation import AugmentationConfig
 from forethought.learning.errors import PredictionErrorConfig, SquaredError
 from forethought.learning.linear_start import LinearStartConfig
-from forethought.learning.trainer import OptimiserConfig, Stage
-from forethought.types import ForethoughtError, Past, Windows
-from forethought.world_model.diagnostics import CollapseReport, collapse_report
+from forethought.learning.pretraining import ObjectiveConfig, PretrainingStage
+from forethought.types import Past, Windows
 from forethought.world_model.regularisers import RegulariserConfig
 from forethought.world_model.targets import OwnLatentsConfig, Target, TargetConfig
 from forethought.world_model.world_model import WorldModel
@@ -28,7 +27,7 @@ from forethought.world_model.world_model import WorldModel
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class JEPAConfig:
+class JEPAConfig(ObjectiveConfig):
     """The pretraining objective.
 
     Attributes:
@@ -43,14 +42,31 @@ class JEPAConfig:
             predictor learns.
     """
 
-    optimiser: OptimiserConfig
     regularisers: tuple[RegulariserConfig, ...]
-    horizon: int = 8
     error: PredictionErrorConfig = field(default_factory=SquaredError)
     augmentation: AugmentationConfig | None = None
     start: LinearStartConfig | None = None
     target: TargetConfig = field(default_factory=OwnLatentsConfig)
     frozen_encoder: bool = False
+
+    def parts(self, world_model: WorldModel) -> dict[str, nn.Module]:
+        """See :class:`ObjectiveConfig`."""
+        return {
+            "regularisers": Regularisers(self.regularisers, world_model),
+            "target": self.target.build(world_model),
+        }
+
+    def stage(
+        self,
+        world_model: WorldModel,
+        parts: Mapping[str, nn.Module],
+        clips: WindowSampler,
+        held_out: WindowSampler,
+    ) -> JEPAStage:
+        """See :class:`ObjectiveConfig`."""
+        regularisers, target = parts["regularisers"], parts["target"]
+        assert isinstance(regularisers, Regularisers) and isinstance(target, Target)
+        return JEPAStage(self, world_model, regularisers, target, clips, held_out)
 
 
 class Regularisers(nn.Module):
@@ -107,7 +123,7 @@ class Foreseen:
     information: Float[Tensor, ""]
 
 
-class JEPAStage(Stage):
+class JEPAStage(PretrainingStage):
     """Trains a world model on clips.
 
     Args:
@@ -119,9 +135,6 @@ class JEPAStage(Stage):
         held_out: clips of held-out episodes, for monitoring; fixed ones are drawn from it.
     """
 
-    name = "world_model"
-    label = "world model"
-
     def __init__(
         self,
         config: JEPAConfig,
@@ -131,13 +144,10 @@ class JEPAStage(Stage):
         clips: WindowSampler,
         held_out: WindowSampler,
     ) -> None:
+        super().__init__(config.optimiser, world_model, clips, held_out)
         self.config = config
-        self.optimiser = config.optimiser
-        self.world_model = world_model
         self.regularisers = regularisers
         self.target = target
-        self.clips = clips
-        self.watched = held_out.sample(96, torch.Generator().manual_seed(0))
 
     def begin(self) -> None:
         """See :class:`Stage`."""
@@ -155,18 +165,13 @@ class JEPAStage(Stage):
         """See :class:`Stage`."""
         self.target.follow(self.world_model)
 
-    @property
-    def images_per_step(self) -> int:
-        """See :class:`Stage`."""
-        return self.optimiser.batch_size * self.clips.config.length
-
     def loss(self, generator: torch.Generator) -> tuple[Float[Tensor, ""], Mapping[str, Tensor]]:
         """See :class:`Stage`."""
         clips = self.clips.sample(self.optimiser.batch_size, generator)
         if self.config.augmentation:
             clips = self.config.augmentation(clips, generator)
-        observation = self._on_device(clips)
-        seen = self._foresee(observation, clips, self._known(generator), generator)
+        observation = self.on_device(clips)
+        seen = self._foresee(observation, clips, self.known(generator), generator)
         targets = self.target(observation, seen.latents)[:, seen.present :]
         members = len(seen.predicted)
         prediction = self.config.error(
@@ -181,16 +186,6 @@ class JEPAStage(Stage):
             loss = loss + variable.weight * seen.information
             terms["information"] = seen.information
         return loss, {"prediction": prediction.detach(), **_detached(terms)}
-
-    def _known(self, generator: torch.Generator) -> int:
-        """Latents before the present that prediction is told: all numbers occur, so that acting can
-        begin without any."""
-        window = self.world_model.predictor.window
-        return int(torch.randint(window, (), generator=generator)) if window > 1 else 0
-
-    def _on_device(self, clips: Windows) -> dict[str, Tensor]:
-        device = self.world_model.low.device
-        return {key: value.to(device) for key, value in clips.observation.items()}
 
     def _foresee(
         self,
@@ -232,30 +227,6 @@ class JEPAStage(Stage):
             generator,
         )
         return z.unflatten(0, steps), information.mean()
-
-    @torch.no_grad()
-    def report(self) -> CollapseReport:
-        """The health of the latents on held-out clips."""
-        clips, window = self.watched, self.world_model.predictor.window
-        model, known = self.world_model, window - 1
-        latents = model.encode(self._on_device(clips))
-        actions = model.normalise(clips.actions.to(model.low.device))
-        past = Past(latents=latents[:, :known], actions=actions[:, :known])
-        latents, actions = latents[:, known:], actions[:, known:]
-        # The latent variable stays untold: acting has to do without the outcome as well.
-        predicted = self.world_model.rollout(latents[:, 0], actions, past=past)
-        if not (torch.isfinite(latents).all() and torch.isfinite(predicted).all()):
-            raise ForethoughtError(
-                "training diverged: latents or predictions of held-out clips are not finite; lower "
-                "the learning rate, or check the data with `forethought data check`."
-            )
-        shuffled = self.world_model.rollout(latents[:, 0], actions.roll(1, 0), past=past)
-        return collapse_report(latents, predicted, actions, shuffled)
-
-    def monitor(self) -> Mapping[str, float]:
-        """See :class:`Stage`."""
-        report = asdict(self.report())
-        return {name: value for name, value in report.items() if name != "findings"}
 
 
 def _detached(terms: Mapping[str, Tensor]) -> dict[str, Tensor]:

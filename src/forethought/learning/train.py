@@ -15,16 +15,18 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 import forethought
+from forethought.allocation import keep_freed_memory
 from forethought.card import MEASURED
 from forethought.config import from_json, register, to_json
-from forethought.data.store import Dataset, EpisodeArrays
+from forethought.data.store import Dataset, EpisodeArrays, Statistics
 from forethought.data.windows import WindowConfig, WindowSampler, as_vectors
+from forethought.learning.begin import BeginFrom
 from forethought.learning.checkpoint import step_generator
 from forethought.learning.critic import CriticTraining, LatentEpisodes, target_of
 from forethought.learning.hierarchy import HierarchyTrainingConfig, LevelStage
 from forethought.learning.hindsight import HindsightStage, HindsightTrainingConfig
-from forethought.learning.jepa import JEPAConfig, JEPAStage, Regularisers
 from forethought.learning.metrics import JSONLines, Sink, TensorBoard
+from forethought.learning.pretraining import ObjectiveConfig, PretrainingStage
 from forethought.learning.probing import (
     ProbeReport,
     ProbeTrainingConfig,
@@ -34,6 +36,7 @@ from forethought.learning.probing import (
 from forethought.learning.trainer import Loop, LoopConfig, Stage
 from forethought.model import CONFIG, Model, ModelConfig, load_model, write_safely
 from forethought.perception.normalise import Normaliser
+from forethought.perception.perception import PerceptionConfig
 from forethought.types import TASK, TASK_SPEC, ArraySpec, ForethoughtError, Signature
 from forethought.world_model.diagnostics import CollapseReport
 from forethought.world_model.world_model import WorldModel, WorldModelConfig
@@ -63,11 +66,12 @@ class TrainConfig:
         image_size: height and width that images are reduced to; None for their own.
         held_out: share of the episodes that training never sees.
         seed: of weights, batches and the split.
+        begin: the earlier run whose weights it begins with; None to begin at random.
     """
 
     recipe: str
     world_model: WorldModelConfig
-    objective: JEPAConfig
+    objective: ObjectiveConfig
     critic: CriticTraining | None = None
     probes: ProbeTrainingConfig | None = None
     hindsight: HindsightTrainingConfig | None = None
@@ -75,6 +79,7 @@ class TrainConfig:
     image_size: tuple[int, int] | None = None
     held_out: float = 0.1
     seed: int = 0
+    begin: BeginFrom | None = None
 
 
 class Learner(nn.Module):
@@ -82,14 +87,15 @@ class Learner(nn.Module):
 
     Args:
         model: what is kept.
-        objective: names the regularisers.
+        objective: says what training needs besides.
     """
 
-    def __init__(self, model: Model, objective: JEPAConfig) -> None:
+    def __init__(self, model: Model, objective: ObjectiveConfig) -> None:
         super().__init__()
         self.model = model
-        self.regularisers = Regularisers(objective.regularisers, model.world_model)
-        self.target = objective.target.build(model.world_model)
+        self.parts = objective.parts(model.world_model)
+        for name, part in self.parts.items():
+            self.add_module(name, part)
         self.critic_target = target_of(model.critic) if model.critic is not None else None
 
 
@@ -98,6 +104,7 @@ def train(
     config: TrainConfig,
     out: Path | str,
     *,
+    clips: Dataset | None = None,
     resume: bool = False,
     tensorboard: bool = False,
     visible: bool = True,
@@ -106,32 +113,42 @@ def train(
     """Trains a model on a dataset and leaves it in a folder.
 
     Killed at any moment and called again with ``resume``, it ends with the same weights as a run
-    that was never interrupted (on the same machine, with the same number of threads).
+    that was never interrupted (on the same machine, with the same number of threads). The process
+    keeps the memory that it frees from here on, see :mod:`forethought.allocation`.
 
     Args:
         data: recorded episodes.
         config: the whole run.
         out: folder of the run; new, unless resuming.
+        clips: more recordings of the same observations, whose actions are not looked at: the critic
+            learns from them as well, since it is told of the order in time alone.
         resume: continue the run in ``out``; start it if there is none.
         tensorboard: also write TensorBoard events.
         visible: show progress.
         checkpoint_s: seconds between checkpoints.
 
     Raises:
-        ForethoughtError: the data do not fit the recipe, or the folder is in use; before any work.
+        ForethoughtError: the data do not fit the recipe, the run to begin with does not, or the
+            folder is in use; before any work.
     """
+    keep_freed_memory()
     out, config = Path(out), resolved(config)
     signature = perceived_signature(data.signature, config)
-    claim_folder(out, config, data, resume=resume)
+    if clips is not None:
+        _check_clips(clips, signature, config)
+    if config.begin:
+        config.begin.check(config.world_model, signature)
+    claim_folder(out, config, data, clips=clips, resume=resume)
     if (out / CONFIG).exists():
         return load_model(out)
-    run = _Run(data, config, signature, out, visible=visible)
+    run = _Run(data, config, signature, out, clips=clips)
     loop = Loop(
         config=LoopConfig(seed=config.seed, visible=visible, checkpoint_s=checkpoint_s),
         learner=run.learner,
         folder=out / "checkpoints",
         metrics=JSONLines(out / METRICS),
         sinks=_sinks(out, tensorboard),
+        rates=config.begin.rates(run.learner.model.world_model) if config.begin else {},
     )
     progress = loop.resume()
     stage = run.world_model_stage()
@@ -158,9 +175,15 @@ class _Run:
     """The parts of one run, in the order in which they come to be."""
 
     def __init__(
-        self, data: Dataset, config: TrainConfig, signature: Signature, out: Path, *, visible: bool
+        self,
+        data: Dataset,
+        config: TrainConfig,
+        signature: Signature,
+        out: Path,
+        *,
+        clips: Dataset | None,
     ) -> None:
-        self.config, self.out, self.visible = config, out, visible
+        self.config, self.out, self.clips = config, out, clips
         train_ids, held_out_ids = data.split(held_out=config.held_out, seed=config.seed)
         keys = _keys(config)
         self.train = data.load(train_ids, keys=keys, image_size=config.image_size, cache=out)
@@ -188,10 +211,14 @@ class _Run:
             "data": data.path.name,
             "held_out_episodes": self.held_out_ids,
             "probe_key": probes.key if probes else None,
+            "begin": config.begin.run if config.begin else None,
+            "clips": self.clips.path.name if self.clips else None,
             "forethought": forethought.__version__,
         }
         model = Model(parts, signature, normalisers_of(data, config, train_ids), notes)
         model.world_model.perception.load_published()
+        if config.begin:
+            config.begin.take(model.world_model)
         return model
 
     # ------------------------------------------------------------------ stages
@@ -209,13 +236,11 @@ class _Run:
             ),
         )
 
-    def world_model_stage(self) -> JEPAStage:
+    def world_model_stage(self) -> PretrainingStage:
         """Pretraining."""
-        return JEPAStage(
-            self.config.objective,
+        return self.config.objective.stage(
             self.learner.model.world_model,
-            self.learner.regularisers,
-            self.learner.target,
+            self.learner.parts,
             self._windows(self.train),
             self._windows(self.held_out),
         )
@@ -230,7 +255,21 @@ class _Run:
         """The temporal distance, on frozen latents."""
         critic, target = self.learner.model.critic, self.learner.critic_target
         assert critic is not None and target is not None
-        return config.stage(self.learner.model.world_model, critic, target, self._episodes())
+        episodes = self._episodes()
+        if self.clips is not None:
+            episodes = episodes.joined(self._silent_episodes(self.clips))
+        return config.stage(self.learner.model.world_model, critic, target, episodes)
+
+    def _silent_episodes(self, clips: Dataset) -> LatentEpisodes:
+        """Episodes whose actions are not looked at."""
+        config, world_model = self.config, self.learner.model.world_model
+        keys = list(config.world_model.perception.encoders)
+        arrays = clips.load(keys=keys, image_size=config.image_size, cache=self.out)
+        return LatentEpisodes(
+            latents=encode_rows(world_model, arrays),
+            offsets=arrays.offsets,
+            block=config.world_model.action_block,
+        )
 
     def hindsight_stage(self, config: HindsightTrainingConfig) -> Stage:
         """What was done between two states, on frozen latents."""
@@ -302,32 +341,78 @@ def perceived_signature(signature: Signature, config: TrainConfig) -> Signature:
     Raises:
         ForethoughtError: the data lack a key, or hold it in another form than the recipe needs.
     """
-    perceived, known = {}, {**signature.observation, TASK: TASK_SPEC}
-    wanted = [*config.world_model.perception.encoders]
-    for key in [*wanted, *([config.probes.key] if config.probes else [])]:
+    wanted = [config.probes.key] if config.probes else []
+    perception = config.world_model.perception
+    return perceived(
+        signature, perception, recipe=config.recipe, image_size=config.image_size, wanted=wanted
+    )
+
+
+def perceived(
+    signature: Signature,
+    perception: PerceptionConfig,
+    *,
+    recipe: str,
+    image_size: tuple[int, int] | None,
+    wanted: Sequence[str] = (),
+) -> Signature:
+    """What a perception will be given; see :func:`perceived_signature`.
+
+    Args:
+        signature: of the data.
+        perception: what is perceived.
+        recipe: named in errors.
+        image_size: height and width that images are reduced to; None for their own.
+        wanted: other keys that the data must have.
+
+    Raises:
+        ForethoughtError: the data lack a key, or hold it in another form than the recipe needs.
+    """
+    observation, known = {}, {**signature.observation, TASK: TASK_SPEC}
+    for key in [*perception.encoders, *wanted]:
         if key not in known:
             raise ForethoughtError(
-                f"recipe {config.recipe!r} needs {key!r}, which the data lack; they have "
+                f"recipe {recipe!r} needs {key!r}, which the data lack; they have "
                 f"{sorted(signature.observation)}. Choose a recipe for these keys, or import the "
                 "missing one."
             )
-    for key in wanted:
+    for key in perception.encoders:
         spec = known[key]
-        if len(spec.shape) == 3 and config.image_size:
-            spec = replace(spec, shape=(*config.image_size, spec.shape[2]))
-        perceived[key] = spec
-    result = replace(signature, observation=perceived)
-    config.world_model.perception.tokens(result)
+        if len(spec.shape) == 3 and image_size:
+            spec = replace(spec, shape=(*image_size, spec.shape[2]))
+        observation[key] = spec
+    result = replace(signature, observation=observation)
+    perception.tokens(result)
     with torch.device("meta"):
         # Only to be told what does not fit: on this device weights take neither time nor memory.
-        for key, encoder in config.world_model.perception.encoders.items():
-            encoder.build(perceived[key], config.world_model.perception.frame_stack)
+        for key, encoder in perception.encoders.items():
+            encoder.build(observation[key], perception.frame_stack)
     return result
 
 
-def claim_folder(out: Path, config: TrainConfig, data: Dataset, *, resume: bool) -> None:
+def _check_clips(clips: Dataset, signature: Signature, config: TrainConfig) -> None:
+    """Refuses clips that are not observed as the data are."""
+    for key in config.world_model.perception.encoders:
+        known = {**clips.signature.observation, TASK: TASK_SPEC}
+        wanted, found = signature.observation[key], known.get(key)
+        if found is not None and len(found.shape) == 3 and config.image_size:
+            found = replace(found, shape=(*config.image_size, found.shape[2]))
+        if found is None or (found.shape, found.dtype) != (wanted.shape, wanted.dtype):
+            raise ForethoughtError(
+                f"{clips.path}: the clips hold {key!r} as {found}, the data as {wanted}; give "
+                "clips with the same observations, or leave them out."
+            )
+
+
+def claim_folder(
+    out: Path, config: Any, data: Dataset, *, clips: Dataset | None = None, resume: bool
+) -> None:
     """Makes the folder of a run, or checks that it holds the run to resume."""
-    resolved = {"config": to_json(config), "data": str(data.path)}
+    resolved = {
+        "config": to_json(config),
+        "data": str(data.path),
+        "clips": str(clips.path) if clips else None,
+    }
     record = out / RUN
     if record.exists():
         if not resume:
@@ -346,7 +431,7 @@ def _check_same_run(record: Path, resolved: dict[str, Any]) -> None:
     known = json.loads(record.read_text())
     # Read and written again, so that settings which are newer than the run have their defaults.
     known["config"] = to_json(from_json(known["config"], where=f"{record}: config"))
-    for key in ("data", "config"):
+    for key in ("data", "clips", "config"):
         if known.get(key) != resolved[key]:
             raise ForethoughtError(
                 f"{record}: the run in this folder has another {key}; resuming would mix two "
@@ -360,11 +445,7 @@ def normalisers_of(
 ) -> dict[str, Normaliser]:
     """Standardisation of the perceived vectors and of the model action, from training episodes."""
     statistics = data.statistics(train_ids)
-    normalisers = {
-        key: Normaliser(statistics[key].mean, statistics[key].std, statistics[key].change_std)
-        for key in config.world_model.perception.encoders
-        if key != TASK and len(data.signature.observation[key].shape) == 1
-    }
+    normalisers = vector_normalisers(data.signature, statistics, config.world_model.perception)
     block, spec = config.world_model.action_block, data.signature.action
     if spec.discrete:
         share = 1 / spec.num_choices
@@ -373,6 +454,17 @@ def normalisers_of(
         mean, std = list(statistics["action"].mean), list(statistics["action"].std)
     normalisers["action"] = Normaliser(mean * block, std * block)
     return normalisers
+
+
+def vector_normalisers(
+    signature: Signature, statistics: Statistics, perception: PerceptionConfig
+) -> dict[str, Normaliser]:
+    """Standardisation of the perceived vectors."""
+    return {
+        key: Normaliser(statistics[key].mean, statistics[key].std, statistics[key].change_std)
+        for key in perception.encoders
+        if key != TASK and len(signature.observation[key].shape) == 1
+    }
 
 
 @torch.no_grad()

@@ -6,8 +6,9 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -117,6 +118,7 @@ class Loop:
         folder: where checkpoints are kept.
         metrics: the run's metrics file.
         sinks: where else metrics go.
+        rates: share of the learning rate of parameters that learn at less than the whole of it.
     """
 
     config: LoopConfig
@@ -124,6 +126,7 @@ class Loop:
     folder: Path
     metrics: JSONLines
     sinks: Sequence[Sink] = ()
+    rates: Mapping[nn.Parameter, float] = field(default_factory=dict)
 
     def resume(self) -> Progress:
         """Loads the newest checkpoint into the learner; the start where there is none."""
@@ -140,7 +143,7 @@ class Loop:
         if stage.name in progress.done:
             return progress
         optimiser = torch.optim.AdamW(
-            list(stage.parameters()),
+            _groups(stage.parameters(), self.rates),
             lr=stage.optimiser.learning_rate,
             weight_decay=stage.optimiser.weight_decay,
         )
@@ -198,7 +201,7 @@ class Loop:
         self, stage: Stage, optimiser: torch.optim.Optimizer, step: int
     ) -> Mapping[str, Tensor]:
         for group in optimiser.param_groups:
-            group["lr"] = stage.optimiser.learning_rate_at(step)
+            group["lr"] = group["rate"] * stage.optimiser.learning_rate_at(step)
         generator = step_generator(self.config.seed, stage.name, step)
         with torch.random.fork_rng(devices=[]):
             # Dropout knows only the global generator.
@@ -225,6 +228,16 @@ class Loop:
             f"checkpoint in {self.folder} is from before; lower the learning rate, or check the "
             "data with `forethought data check`."
         )
+
+
+def _groups(
+    parameters: Iterable[nn.Parameter], rates: Mapping[nn.Parameter, float]
+) -> list[dict[str, Any]]:
+    """The optimiser's groups: parameters that learn at the same share of the learning rate."""
+    groups: dict[float, list[nn.Parameter]] = {}
+    for parameter in parameters:
+        groups.setdefault(rates.get(parameter, 1.0), []).append(parameter)
+    return [{"params": members, "rate": rate} for rate, members in groups.items()]
 
 
 class _Clock:

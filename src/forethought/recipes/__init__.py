@@ -8,11 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from forethought.data.store import Dataset
+from forethought.learning import BeginFrom, JEPAConfig
 from forethought.learning.train import TrainConfig
 from forethought.learning.train import train as train_config
 from forethought.model import Model
 from forethought.recipes.fork import fork
 from forethought.recipes.pendulum import pendulum
+from forethought.recipes.reacher import reacher
 from forethought.recipes.recipe import Acting, Recipe, Recording
 from forethought.recipes.recordings import (
     driving,
@@ -21,6 +23,7 @@ from forethought.recipes.recordings import (
     robot_camera,
     vehicle_state,
 )
+from forethought.recipes.rooms_maze import rooms_maze
 from forethought.recipes.two_rooms import (
     two_rooms,
     two_rooms_random,
@@ -35,7 +38,9 @@ _recipes: dict[str, Callable[[], Recipe]] = {
         two_rooms_random,
         two_rooms_random_plain,
         pendulum,
+        reacher,
         fork,
+        rooms_maze,
         vehicle_state,
         robot_arm,
         fast_robot_arm,
@@ -116,6 +121,9 @@ def train(
     out: Path | str,
     seed: int = 0,
     steps: int | None = None,
+    begin: Path | str | None = None,
+    freeze: bool = False,
+    clips: Dataset | None = None,
     resume: bool = False,
     tensorboard: bool = False,
     visible: bool = True,
@@ -128,6 +136,9 @@ def train(
         out: folder of the run.
         seed: of weights, batches and the split.
         steps: steps of pretraining instead of the recipe's; the critic's follow in proportion.
+        begin: folder of a run or of pretraining whose perception is taken to begin with.
+        freeze: leave that perception as it is.
+        clips: recordings whose actions are not looked at; the critic learns from them as well.
         resume: continue the run in ``out``; start it if there is none.
         tensorboard: also write TensorBoard events.
         visible: show progress.
@@ -136,7 +147,32 @@ def train(
         ForethoughtError: an unknown recipe, data that do not fit it, or a folder in use.
     """
     config = configure(recipe, data.signature, seed=seed, steps=steps)
-    return train_config(data, config, out, resume=resume, tensorboard=tensorboard, visible=visible)
+    if begin is not None or freeze:
+        config = _begun(config, begin, freeze=freeze)
+    return train_config(
+        data,
+        config,
+        out,
+        clips=clips,
+        resume=resume,
+        tensorboard=tensorboard,
+        visible=visible,
+    )
+
+
+def _begun(config: TrainConfig, begin: Path | str | None, *, freeze: bool) -> TrainConfig:
+    """The same run from the perception of an earlier one."""
+    objective = config.objective
+    if freeze and (begin is None or not isinstance(objective, JEPAConfig)):
+        raise ForethoughtError(
+            f"freeze leaves the perception of an earlier run as it is, found begin={begin} and the "
+            f"objective {type(objective).__name__}; give --begin with a recipe that trains by "
+            "JEPAConfig."
+        )
+    if isinstance(objective, JEPAConfig):
+        objective = replace(objective, frozen_encoder=freeze or objective.frozen_encoder)
+    earlier = BeginFrom(run=str(begin)) if begin is not None else None
+    return replace(config, objective=objective, begin=earlier)
 
 
 __all__ = [

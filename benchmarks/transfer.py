@@ -1,0 +1,326 @@
+"""What is learned without actions, or in another world, and what it saves in this one.
+
+The two rooms with few recordings, so that a tenth of them is too little to learn from by itself.
+Each arm says what it has seen: "labelled" episodes with their actions, and "clips", which are the
+pictures of all episodes without the actions.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from forethought import data, recipes, worlds
+from forethought.data import Dataset
+from forethought.data.record import TRUTH
+from forethought.data.windows import WindowConfig, WindowSampler
+from forethought.evaluation.statistics import wilson
+from forethought.learning import BeginFrom, JEPAConfig, TrainConfig, pretrain, pretraining_of
+from forethought.learning.train import CollapseWarning, encode_rows, train
+from forethought.model import Model
+from forethought.types import Observation, World
+from forethought.world_model.probes import fit_linear_probe, fit_mlp_probe, r_squared
+from forethought.worlds.two_rooms import FIXED, TwoRooms
+from harness import Benchmark, Figure, estimate, figure, main
+
+TOTAL, LENGTH = 120, 100
+"""Episodes in all, and rows of each: a fifth of what the recipe records."""
+SHARES = {10: 12, 50: 60, 100: 120}
+"""Labelled episodes by percentage."""
+TASKS, BUDGET, FIRST_TASK = 200, 200, 1_000_000
+HORIZONS = (5, 10)
+PLACE = ("position.x", "position.y")
+OTHER_WALL = replace(FIXED, wall_range=(22.0, 22.0), door_range=(44.0, 44.0))
+SUCCESS = -2
+"""Where among an arm's figures its success is."""
+
+
+class Turned(TwoRooms):
+    """The same pictures, but every push acts a quarter turn to the left."""
+
+    def step(self, actions: np.ndarray) -> Observation:
+        """See :class:`forethought.types.World`."""
+        pushes = np.asarray(actions)
+        return super().step(np.stack([pushes[:, 1], -pushes[:, 0]], axis=1))
+
+
+MakeWorld = Callable[[int], World]
+WORLDS: dict[str, MakeWorld] = {
+    "two_rooms": lambda count: worlds.make("two_rooms", count),
+    "turned": lambda count: Turned(count, name="turned"),
+    "other_wall": lambda count: TwoRooms(count, config=OTHER_WALL, name="other_wall"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """Recordings of one world.
+
+    Attributes:
+        make: the world.
+        labelled: by percentage, the first episodes of the recording.
+        test: other episodes, for figures alone.
+    """
+
+    make: MakeWorld
+    labelled: dict[int, Dataset]
+    test: Dataset
+
+
+def record(benchmark: Benchmark, name: str) -> Recorded:
+    make, folder = WORLDS[name], benchmark.folder(name)
+
+    def recording(label: str, count: int, length: int, seed: int = 0) -> Dataset:
+        # The same number of copies each time, so that fewer episodes are the first of more.
+        world, path = make(TOTAL), folder / f"{label}.lance"
+        return data.record(
+            world,
+            path,
+            num_episodes=count,
+            episode_length=length,
+            seed=seed,
+            resume=benchmark.resume,
+            visible=False,
+        )
+
+    return Recorded(
+        make=make,
+        labelled={share: recording(f"{share}", count, LENGTH) for share, count in SHARES.items()},
+        test=recording("test", 60, 126, seed=7),
+    )
+
+
+# ------------------------------------------------------------------------------- the arms
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arms:
+    """Trains and measures, one arm after another.
+
+    Attributes:
+        benchmark: where figures go.
+        seed: of training.
+    """
+
+    benchmark: Benchmark
+    seed: int
+
+    def configure(self, recorded: Recorded) -> TrainConfig:
+        """The recipe; probes are fitted by the benchmark, for all arms alike."""
+        signature = recorded.test.signature
+        return replace(recipes.configure("two_rooms", signature, seed=self.seed), probes=None)
+
+    def pretrained(self, recorded: Recorded) -> Path:
+        """A perception that has seen all clips and no action."""
+        out = self.benchmark.folder(f"pretrained-{self.seed}") / "run"
+        clips = recorded.labelled[100]
+        pretrain(
+            clips,
+            pretraining_of(self.configure(recorded), clips.signature),
+            out,
+            resume=self.benchmark.resume,
+            visible=False,
+        )
+        summary = json.loads((out / "pretrain.json").read_text())
+        health = summary["diagnostics"]
+        prefix = f"pretrained on clips, no actions, seed {self.seed}: "
+        self.benchmark.add(
+            figure(prefix + "training", summary["train_seconds"], unit="s"),
+            figure(prefix + "effective rank", health["effective_rank"]),
+            figure(prefix + "hidden moments, error against copy", health["copy_ratio"], "< 1"),
+        )
+        return out
+
+    def run(
+        self,
+        name: str,
+        recorded: Recorded,
+        share: int,
+        *,
+        begin: BeginFrom | None = None,
+        frozen: bool = False,
+        clips: bool = False,
+    ) -> tuple[float, Path]:
+        """Trains one arm and measures it; its success, and the folder of its run.
+
+        Args:
+            name: of the arm.
+            recorded: of the world that it is for.
+            share: percentage of the episodes whose actions it sees.
+            begin: whose weights it begins with.
+            frozen: whether its perception is left as it begins.
+            clips: whether its critic learns from all clips, actions unseen.
+        """
+        config = self.configure(recorded)
+        objective = config.objective
+        assert isinstance(objective, JEPAConfig)
+        objective = replace(objective, frozen_encoder=frozen)
+        label = "".join(one if one.isalnum() else "-" for one in name)
+        out = self.benchmark.folder(f"{label}-{self.seed}") / "run"
+        model = train(
+            recorded.labelled[share],
+            replace(config, objective=objective, begin=begin),
+            out,
+            clips=recorded.labelled[100] if clips else None,
+            resume=self.benchmark.resume,
+            visible=False,
+        )
+        kept, before = out / "figures.json", len(self.benchmark.figures)
+        if kept.exists():
+            self.benchmark.add(*(Figure(**one) for one in json.loads(kept.read_text())))
+        else:
+            prefix = f"{name}, seed {self.seed}: "
+            seconds = json.loads((out / "train.json").read_text())["train_seconds"]
+            self.benchmark.add(figure(prefix + "training", seconds, unit="s"))
+            self.describe(prefix, model, recorded)
+            self.reach(prefix, model, recorded.make)
+            found = self.benchmark.figures[before:]
+            kept.write_text(json.dumps([asdict(one) for one in found]))
+        success = self.benchmark.figures[before:][SUCCESS]
+        return success.value, out
+
+    def describe(self, prefix: str, model: Model, recorded: Recorded) -> None:
+        """What the latents hold, and how far imagined places are off, on episodes of no training.
+
+        Probes are fitted on all episodes for every arm, so that what differs is the latent.
+        """
+        place = Place(model, recorded.labelled[100], self.seed)
+        self.benchmark.add(
+            figure(prefix + "R2 of the place, linear probe", place.r2(recorded.test))
+        )
+        for horizon, wrong in place.wrong(recorded.test).items():
+            self.benchmark.add(figure(f"{prefix}off after {horizon} blocks", wrong, unit="px"))
+
+    def reach(self, prefix: str, model: Model, make: MakeWorld) -> None:
+        """Success on held-out tasks."""
+        world = make(TASKS)
+        observation = world.reset(range(FIRST_TASK, FIRST_TASK + TASKS))
+        across = world.groups()["across"]
+        agent = recipes.acting(recipes.get("two_rooms")).agent(model, world.goal(), TASKS)
+        met = np.asarray(world.succeeded()).copy()
+        for _ in range(BUDGET):
+            observation = world.step(agent.act_batch(observation).action)
+            met |= np.asarray(world.succeeded())
+            if met.all():
+                break
+        self.benchmark.add(
+            estimate(prefix + "success", wilson(met).to_json()),
+            estimate(prefix + "success across", wilson(met[across]).to_json()),
+        )
+
+
+class Place:
+    """The dot's place, read from a model's latents.
+
+    Args:
+        model: whose latents.
+        fitted: episodes that the probes are fitted on.
+        seed: of the probes.
+    """
+
+    def __init__(self, model: Model, fitted: Dataset, seed: int) -> None:
+        self.world_model = model.world_model
+        latents, true = self._rows(fitted)
+        self.linear = fit_linear_probe(latents, true)
+        self.probe = fit_mlp_probe(latents, true, generator=torch.Generator().manual_seed(seed))
+
+    def r2(self, recorded: Dataset) -> float:
+        """Share of the place's variance that a linear readout explains."""
+        return float(r_squared(self.linear, *self._rows(recorded)).mean())
+
+    @torch.no_grad()
+    def wrong(self, recorded: Dataset) -> dict[int, float]:
+        """Median distance in pixels of the imagined place from the true one, by horizon."""
+        keys = [*self.world_model.perception.keys, TRUTH]
+        sampler = WindowSampler(
+            recorded.load(keys=keys),
+            WindowConfig(
+                length=1 + max(HORIZONS), action_block=self.world_model.config.action_block
+            ),
+        )
+        clips = sampler.sample(400, torch.Generator().manual_seed(0))
+        seen = {key: values[:, :1] for key, values in clips.observation.items()}
+        latents = self.world_model.encode(seen)[:, 0]
+        futures = self.world_model.rollout(latents, self.world_model.normalise(clips.actions))
+        true = clips.observation[TRUTH][:, :, 0][..., _columns(recorded)]
+        distance = (self.probe(futures) - true).square().sum(-1).sqrt()
+        return {horizon: float(distance[:, horizon].median()) for horizon in HORIZONS}
+
+    def _rows(self, recorded: Dataset) -> tuple[torch.Tensor, torch.Tensor]:
+        arrays = recorded.load(keys=[*self.world_model.perception.keys, TRUTH])
+        latents = encode_rows(self.world_model, arrays)
+        return latents, arrays.observation[TRUTH][:, _columns(recorded)]
+
+
+def _columns(recorded: Dataset) -> list[int]:
+    names = recorded.signature.observation[TRUTH].names
+    return [names.index(name) for name in PLACE]
+
+
+# ------------------------------------------------------------------------ what is compared
+
+
+def measure(benchmark: Benchmark) -> None:
+    warnings.simplefilter("ignore", CollapseWarning)
+    recorded = {name: record(benchmark, name) for name in WORLDS}
+    for seed in benchmark.seeds:
+        arms = Arms(benchmark=benchmark, seed=seed)
+        enough = without_actions(arms, recorded["two_rooms"], thorough=seed == benchmark.seeds[0])
+        if seed == benchmark.seeds[0]:
+            changed_world(arms, recorded["turned"], enough)
+            another_world(arms, recorded["other_wall"], enough)
+
+
+def without_actions(arms: Arms, rooms: Recorded, *, thorough: bool) -> Path:
+    """Action-free pretraining and a tenth of the actions, against half of them and none of it.
+
+    Returns the folder of the run with all actions where it is thorough, else with half of them.
+    """
+    few, _ = arms.run("scratch, 10 % labelled", rooms, 10)
+    half, enough = arms.run("scratch, 50 % labelled", rooms, 50)
+    begin = BeginFrom(run=str(arms.pretrained(rooms)))
+    frozen, _ = arms.run(
+        "pretrained, frozen, 10 % labelled, critic on clips",
+        rooms,
+        10,
+        begin=begin,
+        frozen=True,
+        clips=True,
+    )
+    gain = f"seed {arms.seed}: success, pretrained with 10 % less scratch with "
+    arms.benchmark.add(
+        figure(gain + "50 %", frozen - half, ">= 0"), figure(gain + "10 %", frozen - few)
+    )
+    if thorough:
+        _, enough = arms.run("scratch, 100 % labelled", rooms, 100)
+        arms.run("scratch, 10 % labelled, critic on clips", rooms, 10, clips=True)
+        arms.run("pretrained, frozen, 10 % labelled", rooms, 10, begin=begin, frozen=True)
+        tuned = replace(begin, encoder_rate=0.1)
+        name = "pretrained, fine-tuned, 10 % labelled, critic on clips"
+        arms.run(name, rooms, 10, begin=tuned, clips=True)
+    return enough
+
+
+def changed_world(arms: Arms, turned: Recorded, before: Path) -> None:
+    """Every push acts in another direction now: a tenth of the actions, from the old model."""
+    arms.run("turned, scratch, 10 % labelled", turned, 10)
+    tuned = BeginFrom(run=str(before), whole=True, encoder_rate=0.1)
+    arms.run("turned, old model fine-tuned, 10 % labelled", turned, 10, begin=tuned)
+
+
+def another_world(arms: Arms, other: Recorded, before: Path) -> None:
+    """Wall and door elsewhere: the perception of the first world as it is, the rest anew."""
+    arms.run("other wall, scratch, 10 % labelled", other, 10)
+    begin = BeginFrom(run=str(before))
+    name = "other wall, frozen from the first world, 10 % labelled"
+    arms.run(name, other, 10, begin=begin, frozen=True)
+
+
+if __name__ == "__main__":
+    main("transfer", measure, seeds=3)

@@ -1,0 +1,33 @@
+"""Memory that was freed is kept for the next tensor, where the C library can be asked to."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import platform
+
+# Parameters of mallopt(3), from <malloc.h>.
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
+KEPT = 2**31 - 1
+"""Bytes that may lie unused before any is given back: as many as the call can say."""
+AHEAD = 64 * 2**20
+"""Bytes that are asked for at a time."""
+
+
+@functools.cache
+def keep_freed_memory() -> bool:
+    """Asks glibc to keep what is freed instead of giving it back to the system at once.
+
+    A training step frees and takes the same large tensors again and again. By default each goes
+    back to the system and comes anew as pages that have to be cleared, which on virtual machines
+    can take more time than the mathematics does (``make bench NAME=allocation``). The setting holds
+    for the whole process and the rest of its life; the most memory in use at a time stays the same.
+
+    Returns:
+        Whether it was done: not on systems without glibc.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    library = ctypes.CDLL(None)
+    asked = ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, KEPT), (M_TOP_PAD, AHEAD))
+    return all([bool(library.mallopt(name, value)) for name, value in asked])

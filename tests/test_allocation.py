@@ -1,0 +1,43 @@
+"""Freed memory stays with the process, and its answers stay the same."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+import sys
+
+import pytest
+
+WORK = """
+import json, resource, sys
+import torch
+from forethought.allocation import keep_freed_memory
+torch.set_num_threads(1)
+done = keep_freed_memory() if sys.argv[1] == "kept" else False
+first = torch.arange(4_000_000, dtype=torch.float32)
+total = 0.0
+for _ in range(2):
+    total += float((first * 2).sum())
+faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20):
+    total += float((first * 2).sum())
+faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults
+print(json.dumps({"done": done, "faults": faults, "total": total}))
+"""
+
+
+def run(name: str) -> dict:
+    answer = subprocess.run(
+        [sys.executable, "-c", WORK, name], capture_output=True, text=True, check=True
+    )
+    return json.loads(answer.stdout)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be asked")
+def test_what_is_freed_is_not_fetched_again() -> None:
+    """Twenty tensors of 16 MB are 80,000 small pages, or 160 large ones; kept memory needs none."""
+    kept, given_back = run("kept"), run("given back")
+    assert kept["done"] and not given_back["done"]
+    assert 2 * kept["faults"] < given_back["faults"]
+    assert kept["total"] == given_back["total"]
