@@ -49,7 +49,7 @@ def one_by_one(figures: list[dict]) -> list[str]:
     ]
 
 
-COMPARED = ("encoders",)
+COMPARED = ("encoders", "baselines")
 """Benchmarks whose figures are named ``<world>, seed <s>, <what>: <figure>``."""
 
 
@@ -136,6 +136,31 @@ HEADLINES = [
         "hierarchy",
         "two_rooms, seed 0: two levels: success across",
         "two levels, as many candidates",
+    ),
+    (
+        "latent_variable",
+        "seed 0: latent variable: both turns among 16 futures",
+        "a turn that a coin decides: both foreseen among 16 futures",
+    ),
+    (
+        "latent_variable",
+        "seed 0: deterministic: collisions",
+        "collisions of who plans by one future",
+    ),
+    (
+        "latent_variable",
+        "seed 0: latent, worst: collisions",
+        "by the worst of four",
+    ),
+    (
+        "baselines",
+        "two_rooms, seed 0, pixels, as many steps as JEPA: success",
+        "two rooms: drawing the future instead of foreseeing latents, as many steps: success",
+    ),
+    (
+        "baselines",
+        "two_rooms, seed 0, cloning: success",
+        "behaviour cloning there: success",
     ),
     (
         "lewm_import",

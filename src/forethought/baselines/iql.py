@@ -70,11 +70,11 @@ class IQLConfig(PolicyTraining):
 
     policy: GoalPolicyConfig
     cloning: OptimiserConfig = field(
-        default_factory=lambda: OptimiserConfig(num_steps=2000, batch_size=128, learning_rate=1e-3)
+        default_factory=lambda: OptimiserConfig(num_steps=3000, batch_size=128, learning_rate=1e-3)
     )
     optimiser: OptimiserConfig = field(
         default_factory=lambda: OptimiserConfig(
-            num_steps=6000, batch_size=256, learning_rate=1e-3, clip=10.0
+            num_steps=4000, batch_size=256, learning_rate=1e-3, clip=10.0
         )
     )
     cloned_goals: HindsightGoalConfig = field(
@@ -85,7 +85,7 @@ class IQLConfig(PolicyTraining):
     )
     hidden: tuple[int, ...] = (256, 256)
     discount: float = 0.95
-    expectile: float = 0.95
+    expectile: float = 0.99
     eagerness: float = 8.0
     largest_weight: float = 100.0
     target_rate: float = 0.05
@@ -173,6 +173,7 @@ def encode_rows(
         length=1, action_block=1, frame_stack=stack, frame_gap=perception.frame_gap
     )
     sampler, parts = WindowSampler(arrays, windows), []
+    policy.eval()
     for episodes, steps in sampler.rows(ENCODED_AT_ONCE):
         seen = {key: value[:, 0] for key, value in sampler.at(episodes, steps).observation.items()}
         if not moving:
