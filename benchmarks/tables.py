@@ -163,6 +163,11 @@ HEADLINES = [
         "behaviour cloning there: success",
     ),
     (
+        "baselines",
+        "two_rooms, seed 0, IQL: success",
+        "goal-conditioned IQL there: success",
+    ),
+    (
         "lewm_import",
         "rollout, 5 steps: time over peer's",
         "LeWM imported: five steps imagined, our time over the peer's",

@@ -1,18 +1,26 @@
 """Baselines: what claims are tested against, trained as well as they can be."""
 
+from forethought.baselines.cloning import CloningConfig, train_cloning
 from forethought.baselines.frame_transformer import (
     FrameTransformerConfig,
     NextFrameTokenConfig,
     token_run,
 )
 from forethought.baselines.frames import CodedFramesConfig
+from forethought.baselines.iql import IQLConfig, train_iql
 from forethought.baselines.pixels import PixelObjectiveConfig, drawing_run
+from forethought.baselines.policies import GoalPolicy, GoalPolicyConfig, HindsightGoalConfig
 from forethought.baselines.text import MaskedTokenConfig, NextTokenConfig, TextModel
 from forethought.baselines.transformer import TokenTransformer, TokenTransformerConfig
 
 __all__ = [
+    "CloningConfig",
     "CodedFramesConfig",
     "FrameTransformerConfig",
+    "GoalPolicy",
+    "GoalPolicyConfig",
+    "HindsightGoalConfig",
+    "IQLConfig",
     "MaskedTokenConfig",
     "NextFrameTokenConfig",
     "NextTokenConfig",
@@ -22,4 +30,6 @@ __all__ = [
     "TokenTransformerConfig",
     "drawing_run",
     "token_run",
+    "train_cloning",
+    "train_iql",
 ]

@@ -34,7 +34,7 @@ def fork() -> Recipe:
     """A latent variable holds the two futures apart; plans are made for the worse of them."""
     return Recipe(
         name="fork",
-        description="an obstacle turns by chance: both turns foreseen, not yet always avoided",
+        description="an obstacle turns by chance: both turns foreseen, and the worse one avoided",
         training=_training,
         acting=Acting(
             planner=CEM(
