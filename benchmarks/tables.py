@@ -168,6 +168,11 @@ HEADLINES = [
         "goal-conditioned IQL there: success",
     ),
     (
+        "allocation",
+        "faster with freed memory kept",
+        "training steps with freed memory kept: so many times as fast",
+    ),
+    (
         "lewm_import",
         "rollout, 5 steps: time over peer's",
         "LeWM imported: five steps imagined, our time over the peer's",

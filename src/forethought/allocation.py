@@ -21,7 +21,7 @@ def keep_freed_memory() -> bool:
     A training step frees and takes the same large tensors again and again. By default each goes
     back to the system and comes anew as pages that have to be cleared, which on virtual machines
     can take more time than the mathematics does (``make bench NAME=allocation``). The setting holds
-    for the whole process and the rest of its life; the most memory in use at a time stays the same.
+    for the whole process and the rest of its life; at most, about a quarter more memory is in use.
 
     Returns:
         Whether it was done: not on systems without glibc.
