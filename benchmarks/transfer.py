@@ -39,8 +39,8 @@ HORIZONS = (5, 10)
 PLACE = ("position.x", "position.y")
 OTHER_WALL = replace(FIXED, wall_range=(22.0, 22.0), door_range=(44.0, 44.0))
 SMOOTH = 5.0
-"""Weight of smoothness in pretraining, ten times the recipe's: with few actions the predictor has to
-find the latents nearly linear."""
+"""Weight of smoothness in pretraining, ten times the recipe's: with few actions the predictor has
+to find the latents nearly linear."""
 SUCCESS = -2
 """Where among an arm's figures its success is."""
 
