@@ -287,12 +287,16 @@ def _columns(recorded: Dataset) -> list[int]:
 def measure(benchmark: Benchmark) -> None:
     warnings.simplefilter("ignore", CollapseWarning)
     recorded = {name: record(benchmark, name) for name in WORLDS}
-    compared = []
-    for seed in benchmark.seeds:
-        arms = Arms(benchmark=benchmark, seed=seed)
-        compared.append(without_actions(arms, recorded["two_rooms"]))
-    first = Arms(benchmark=benchmark, seed=benchmark.seeds[0])
-    before = what_matters(first, recorded["two_rooms"])
+    rooms, every = (
+        recorded["two_rooms"],
+        [Arms(benchmark=benchmark, seed=s) for s in benchmark.seeds],
+    )
+    begins = [arms.pretrained(rooms) for arms in every]
+    compared = [
+        without_actions(arms, rooms, begin) for arms, begin in zip(every, begins, strict=True)
+    ]
+    first = every[0]
+    before = what_matters(first, rooms, begins[0])
     changed_world(first, recorded["turned"], before)
     another_world(first, recorded["other_wall"], before)
     mean = {name: float(np.mean([one[name] for one in compared])) for name in compared[0]}
@@ -303,10 +307,10 @@ def measure(benchmark: Benchmark) -> None:
         benchmark.add(figure(gain + name, pretrained - other, goal))
 
 
-def without_actions(arms: Arms, rooms: Recorded) -> dict[str, float]:
+def without_actions(arms: Arms, rooms: Recorded, begin: BeginFrom) -> dict[str, float]:
     """Pretraining without actions and a tenth of the actions, against more of them; successes."""
     name = "two_rooms, pretrained, fine-tuned, 10 % labelled, critic on clips"
-    tuned = arms.run(name, rooms, 10, begin=arms.pretrained(rooms), clips=True)
+    tuned = arms.run(name, rooms, 10, begin=begin, clips=True)
     scratch = {
         "scratch with 10 %": arms.run("two_rooms, scratch, 10 % labelled", rooms, 10),
         "scratch with 10 %, critic on clips": arms.run(
@@ -317,10 +321,10 @@ def without_actions(arms: Arms, rooms: Recorded) -> dict[str, float]:
     return {"pretrained": tuned[0], **{label: one for label, (one, _) in scratch.items()}}
 
 
-def what_matters(arms: Arms, rooms: Recorded) -> Path:
+def what_matters(arms: Arms, rooms: Recorded, begin: BeginFrom) -> Path:
     """The same with one thing left out or changed; the folder of the run with all actions."""
     _, whole = arms.run("two_rooms, scratch, 100 % labelled", rooms, 100)
-    begin, name = arms.pretrained(rooms), "two_rooms, pretrained, "
+    name = "two_rooms, pretrained, "
     arms.run(name + "fine-tuned, 10 % labelled", rooms, 10, begin=begin)
     frozen = name + "frozen, 10 % labelled, critic on clips"
     arms.run(frozen, rooms, 10, begin=begin, frozen=True, clips=True)

@@ -47,7 +47,7 @@ def small(recorded, steps: int, *, dynamics: float = 0.0) -> TrainConfig:
 
 def stage_of(recorded, config: TrainConfig, model) -> tuple[Learner, PixelStage]:
     torch.manual_seed(0)
-    learner = Learner(model, config.objective)
+    learner = Learner(model, config)
     (camera,) = recorded.signature.cameras
     clips = WindowSampler(
         recorded.load(range(6), keys=[camera]),

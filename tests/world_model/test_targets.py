@@ -68,7 +68,7 @@ def test_a_frozen_encoder_stays_while_the_predictor_learns(recorded, tmp_path) -
         model.signature,
         {k: v for k, v in [("action", model.world_model.action_normaliser)]},
     )
-    Learner(before, config.objective)
+    Learner(before, config)
     for name, value in before.world_model.perception.state_dict().items():
         torch.testing.assert_close(model.world_model.perception.state_dict()[name], value)
     assert model.world_model.predictor.last.weight.abs().sum() > 0
@@ -82,6 +82,6 @@ def test_a_moving_average_is_trained_with_and_kept_in_checkpoints(recorded, tmp_
     ]
     first, second = (model.state_dict() for _, model in runs)
     assert all(torch.equal(first[name], second[name]) for name in first)
-    learner = Learner(runs[0][1], runs[0][0].objective)
+    learner = Learner(runs[0][1], runs[0][0])
     kept = [name for name in learner.state_dict() if name.startswith("target.perception")]
     assert len(kept) == len(runs[0][1].world_model.perception.state_dict())

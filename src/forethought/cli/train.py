@@ -29,6 +29,8 @@ class Arguments(Common):
     """Leave the perception of --begin as it is; only what lies behind it learns."""
     clips: Path | None = None
     """Dataset whose actions are not looked at; the critic learns from it as well."""
+    infer_actions: bool = False
+    """Tell the actions of --clips by the perception of --begin, for the world model to learn."""
     resume: bool = False
     """Continue the run in --out."""
     tensorboard: bool = False
@@ -56,6 +58,7 @@ def run(arguments: Arguments) -> Answer:
         begin=arguments.begin,
         freeze=arguments.freeze,
         clips=data.open(arguments.clips) if arguments.clips else None,
+        infer_actions=arguments.infer_actions,
         steps=arguments.steps,
         resume=arguments.resume,
         tensorboard=arguments.tensorboard,
@@ -64,12 +67,17 @@ def run(arguments: Arguments) -> Answer:
     report = train_report(arguments.out, dataset)
     summary = json.loads((arguments.out / SUMMARY).read_text())
     payload = {"run": str(arguments.out), "report": str(report), **summary}
-    diagnostics = summary["diagnostics"]
+    diagnostics, inferred = summary["diagnostics"], summary["inferred_actions"]
     rows = [
         ("training", f"{summary['train_seconds']:.0f} s"),
         ("effective rank", f"{diagnostics['effective_rank']:.1f}"),
         ("error against copy, one step", f"{diagnostics['copy_ratio']:.3f}"),
         ("error against copy, whole clip", f"{diagnostics['rollout_ratio']:.3f}"),
+        *(
+            [("inferred actions, variance explained", f"{inferred['explained']:.2f}")]
+            if inferred
+            else []
+        ),
         ("report", str(report)),
     ]
     return Answer(

@@ -63,12 +63,19 @@ class WindowSampler:
     Args:
         arrays: the episodes.
         config: the form of the clips.
+        actions: in place of the recorded ones, as vectors; None for those.
 
     Raises:
         ForethoughtError: no episode is long enough for one clip.
     """
 
-    def __init__(self, arrays: EpisodeArrays, config: WindowConfig) -> None:
+    def __init__(
+        self,
+        arrays: EpisodeArrays,
+        config: WindowConfig,
+        *,
+        actions: Float[Tensor, "rows width"] | None = None,
+    ) -> None:
         self.arrays = arrays
         self.config = config
         self._per_episode = (arrays.lengths - config.span - config.first).clamp_min(0)
@@ -78,7 +85,7 @@ class WindowSampler:
         self._frames = torch.arange(1 - config.frame_stack, 1) * config.frame_gap
         self._moments = torch.arange(config.length) * config.action_block
         self._block = torch.arange(config.action_block)
-        self._actions = as_vectors(arrays)
+        self._actions = as_vectors(arrays) if actions is None else actions
 
     @property
     def num_windows(self) -> int:
@@ -158,6 +165,38 @@ class WindowSampler:
                 f"{int(episodes[place])}: it needs {self.config.rows} rows. starts() "
                 "lists every clip there is."
             )
+
+
+class MixedSampler(WindowSampler):
+    """Draws some clips of every batch from one sampler and the rest from another.
+
+    What is asked of all clips, such as :meth:`WindowSampler.starts`, is answered by the first.
+
+    Args:
+        first: clips of episodes whose actions were recorded.
+        second: other clips of the same form; ``episode`` counts within its own recording.
+        share: of each batch that comes from the first, of which it is one clip at least.
+    """
+
+    def __init__(self, first: WindowSampler, second: WindowSampler, *, share: float) -> None:
+        super().__init__(first.arrays, first.config)
+        self.second, self.share = second, share
+
+    def sample(self, batch_size: int, generator: torch.Generator) -> Windows:
+        """See :class:`WindowSampler`; the clips of the first come first."""
+        count = max(1, round(self.share * batch_size))
+        one = super().sample(count, generator)
+        other = self.second.sample(batch_size - count, generator)
+        return Windows(
+            observation={
+                key: torch.cat([value, other.observation[key]])
+                for key, value in one.observation.items()
+                if key in other.observation
+            },
+            actions=torch.cat([one.actions, other.actions]),
+            episode=torch.cat([one.episode, other.episode]),
+            step=torch.cat([one.step, other.step]),
+        )
 
 
 def as_vectors(arrays: EpisodeArrays) -> Float[Tensor, "rows width"]:

@@ -7,6 +7,7 @@ from forethought.learning.critic import CriticTrainingConfig
 from forethought.learning.errors import AnchoredError, ErrorAgainstCopy, SquaredError
 from forethought.learning.hierarchy import HierarchyTrainingConfig
 from forethought.learning.hindsight import HindsightTrainingConfig
+from forethought.learning.inferred_actions import InferredActionsConfig
 from forethought.learning.jepa import JEPAConfig
 from forethought.learning.linear_start import LinearStartConfig
 from forethought.learning.local_metric import LocalMetricTrainingConfig
@@ -26,6 +27,7 @@ __all__ = [
     "ErrorAgainstCopy",
     "HierarchyTrainingConfig",
     "HindsightTrainingConfig",
+    "InferredActionsConfig",
     "JEPAConfig",
     "LinearStartConfig",
     "LocalMetricTrainingConfig",

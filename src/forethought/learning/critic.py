@@ -115,7 +115,7 @@ class LatentEpisodes:
 
     def starts(self) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"]]:
         """Rows from which one model step can be taken, and the last row of their episodes."""
-        rows, last = torch.arange(len(self.latents)), self._last()
+        rows, last = torch.arange(len(self.latents)), self.last()
         valid = rows + self.block <= last
         if not valid.any():
             raise ForethoughtError(
@@ -130,7 +130,7 @@ class LatentEpisodes:
         Raises:
             ForethoughtError: no episode is long enough.
         """
-        rows, last = torch.arange(len(self.latents)), self._last()
+        rows, last = torch.arange(len(self.latents)), self.last()
         valid = rows + span <= last
         if not valid.any():
             raise ForethoughtError(
@@ -139,7 +139,11 @@ class LatentEpisodes:
             )
         return rows[valid]
 
-    def _last(self) -> Int[Tensor, " rows"]:
+    def first(self) -> Int[Tensor, " rows"]:
+        """The first row of each row's episode."""
+        return torch.repeat_interleave(self.offsets[:-1], self.offsets.diff())
+
+    def last(self) -> Int[Tensor, " rows"]:
         """The last row of each row's episode."""
         return torch.repeat_interleave(self.offsets[1:] - 1, self.offsets.diff())
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 import forethought
@@ -19,12 +20,18 @@ from forethought.allocation import keep_freed_memory
 from forethought.card import MEASURED
 from forethought.config import from_json, register, to_json
 from forethought.data.store import Dataset, EpisodeArrays, Statistics
-from forethought.data.windows import WindowConfig, WindowSampler, as_vectors
+from forethought.data.windows import MixedSampler, WindowConfig, WindowSampler, as_vectors
 from forethought.learning.begin import BeginFrom
-from forethought.learning.checkpoint import step_generator
+from forethought.learning.checkpoint import Progress, step_generator
 from forethought.learning.critic import CriticTraining, LatentEpisodes, target_of
 from forethought.learning.hierarchy import HierarchyTrainingConfig, LevelStage
 from forethought.learning.hindsight import HindsightStage, HindsightTrainingConfig
+from forethought.learning.inferred_actions import (
+    ActionReader,
+    InferredActionsConfig,
+    InferringStage,
+    infer,
+)
 from forethought.learning.metrics import JSONLines, Sink, TensorBoard
 from forethought.learning.pretraining import ObjectiveConfig, PretrainingStage
 from forethought.learning.probing import (
@@ -44,6 +51,7 @@ from forethought.world_model.world_model import WorldModel, WorldModelConfig
 RUN = "run.json"
 SUMMARY = "train.json"
 METRICS = "metrics.jsonl"
+INFERRED = "inferred_actions.safetensors"
 
 
 class CollapseWarning(UserWarning):
@@ -67,6 +75,8 @@ class TrainConfig:
         held_out: share of the episodes that training never sees.
         seed: of weights, batches and the split.
         begin: the earlier run whose weights it begins with; None to begin at random.
+        inferred: how the actions of clips that have none are inferred, so that the world model
+            learns from them as well; None to leave it to the episodes with actions.
     """
 
     recipe: str
@@ -80,6 +90,7 @@ class TrainConfig:
     held_out: float = 0.1
     seed: int = 0
     begin: BeginFrom | None = None
+    inferred: InferredActionsConfig | None = None
 
 
 class Learner(nn.Module):
@@ -87,16 +98,17 @@ class Learner(nn.Module):
 
     Args:
         model: what is kept.
-        objective: says what training needs besides.
+        config: says what training needs besides.
     """
 
-    def __init__(self, model: Model, objective: ObjectiveConfig) -> None:
+    def __init__(self, model: Model, config: TrainConfig) -> None:
         super().__init__()
         self.model = model
-        self.parts = objective.parts(model.world_model)
+        self.parts = config.objective.parts(model.world_model)
         for name, part in self.parts.items():
             self.add_module(name, part)
         self.critic_target = target_of(model.critic) if model.critic is not None else None
+        self.reader = _reader(config, model.world_model)
 
 
 def train(
@@ -121,7 +133,8 @@ def train(
         config: the whole run.
         out: folder of the run; new, unless resuming.
         clips: more recordings of the same observations, whose actions are not looked at: the critic
-            learns from them as well, since it is told of the order in time alone.
+            learns from them as well, since it is told of the order in time alone, and the world
+            model where ``config.inferred`` says how their actions are inferred.
         resume: continue the run in ``out``; start it if there is none.
         tensorboard: also write TensorBoard events.
         visible: show progress.
@@ -136,6 +149,7 @@ def train(
     signature = perceived_signature(data.signature, config)
     if clips is not None:
         _check_clips(clips, signature, config)
+    _check_inferred(config, clips)
     if config.begin:
         config.begin.check(config.world_model, signature)
     claim_folder(out, config, data, clips=clips, resume=resume)
@@ -151,6 +165,8 @@ def train(
         rates=config.begin.rates(run.learner.model.world_model) if config.begin else {},
     )
     progress = loop.resume()
+    if config.inferred:
+        progress = run.infer_actions(config.inferred, loop, progress)
     stage = run.world_model_stage()
     progress = loop.run(stage, progress)
     run.learner.eval()
@@ -184,6 +200,7 @@ class _Run:
         clips: Dataset | None,
     ) -> None:
         self.config, self.out, self.clips = config, out, clips
+        self.inferred: Tensor | None = None
         train_ids, held_out_ids = data.split(held_out=config.held_out, seed=config.seed)
         keys = _keys(config)
         self.train = data.load(train_ids, keys=keys, image_size=config.image_size, cache=out)
@@ -192,7 +209,7 @@ class _Run:
         self.signature = signature
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            self.learner = Learner(self._model(data, train_ids), config.objective)
+            self.learner = Learner(self._model(data, train_ids), config)
 
     def _model(self, data: Dataset, train_ids: Sequence[int]) -> Model:
         config, signature = self.config, self.signature
@@ -223,11 +240,12 @@ class _Run:
 
     # ------------------------------------------------------------------ stages
 
-    def _windows(self, arrays: EpisodeArrays) -> WindowSampler:
+    def _windows(self, arrays: EpisodeArrays, actions: Tensor | None = None) -> WindowSampler:
         objective, model = self.config.objective, self.config.world_model
         return WindowSampler(
             arrays,
-            WindowConfig(
+            actions=actions,
+            config=WindowConfig(
                 length=objective.horizon + self.learner.model.world_model.predictor.window,
                 action_block=model.action_block,
                 frame_stack=model.perception.frame_stack,
@@ -236,12 +254,39 @@ class _Run:
             ),
         )
 
+    def infer_actions(
+        self, config: InferredActionsConfig, loop: Loop, progress: Progress
+    ) -> Progress:
+        """Learns to tell the actions of clips by the perception as it begins, and tells them.
+
+        They are kept in the folder of the run: once the world model learns, that perception is
+        gone.
+        """
+        kept, reader = self.out / INFERRED, self.learner.eval().reader
+        assert reader is not None
+        if not kept.exists():
+            episodes, held_out = self._encoded(self.train), self._encoded(self.held_out)
+            actions = as_vectors(self.train), as_vectors(self.held_out)
+            stage = InferringStage(config, reader, episodes, actions[0], held_out, actions[1])
+            progress = loop.run(stage, progress)
+            told = {
+                "actions": infer(reader, self._encoded(self.silent())),
+                "explained": torch.tensor(stage.explained()),
+            }
+            write_safely(kept, save(told))
+        self.inferred = load_file(kept)["actions"]
+        return progress
+
     def world_model_stage(self) -> PretrainingStage:
         """Pretraining."""
+        clips = self._windows(self.train)
+        if self.config.inferred and self.inferred is not None:
+            others = self._windows(self.silent(), self.inferred)
+            clips = MixedSampler(clips, others, share=self.config.inferred.labelled)
         return self.config.objective.stage(
             self.learner.model.world_model,
             self.learner.parts,
-            self._windows(self.train),
+            clips,
             self._windows(self.held_out),
         )
 
@@ -257,18 +302,21 @@ class _Run:
         assert critic is not None and target is not None
         episodes = self._episodes()
         if self.clips is not None:
-            episodes = episodes.joined(self._silent_episodes(self.clips))
+            episodes = episodes.joined(self._encoded(self.silent()))
         return config.stage(self.learner.model.world_model, critic, target, episodes)
 
-    def _silent_episodes(self, clips: Dataset) -> LatentEpisodes:
-        """Episodes whose actions are not looked at."""
-        config, world_model = self.config, self.learner.model.world_model
-        keys = list(config.world_model.perception.encoders)
-        arrays = clips.load(keys=keys, image_size=config.image_size, cache=self.out)
+    def silent(self) -> EpisodeArrays:
+        """The clips whose actions are not looked at."""
+        assert self.clips is not None
+        keys = list(self.config.world_model.perception.encoders)
+        return self.clips.load(keys=keys, image_size=self.config.image_size, cache=self.out)
+
+    def _encoded(self, arrays: EpisodeArrays) -> LatentEpisodes:
+        """Episodes as the world model perceives them now."""
         return LatentEpisodes(
-            latents=encode_rows(world_model, arrays),
+            latents=encode_rows(self.learner.model.world_model, arrays),
             offsets=arrays.offsets,
-            block=config.world_model.action_block,
+            block=self.config.world_model.action_block,
         )
 
     def hindsight_stage(self, config: HindsightTrainingConfig) -> Stage:
@@ -304,6 +352,12 @@ class _Run:
         )
         return probe_report(model, self.held_out_latents, self.held_out.observation[config.key])
 
+    def _inference(self) -> dict[str, float] | None:
+        """How well actions were inferred: share of the variance of held-out ones."""
+        if self.inferred is None:
+            return None
+        return {"explained": float(load_file(self.out / INFERRED)["explained"])}
+
     def finish(
         self, seconds: Mapping[str, float], report: CollapseReport, probes: ProbeReport | None
     ) -> None:
@@ -313,6 +367,7 @@ class _Run:
             "train_seconds": sum(seconds.values()),
             "diagnostics": asdict(report),
             "probes": asdict(probes) if probes else None,
+            "inferred_actions": self._inference(),
             "parameters": sum(p.numel() for p in self.learner.model.parameters()),
             "held_out_episodes": self.held_out_ids,
             "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -388,6 +443,24 @@ def perceived(
         for key, encoder in perception.encoders.items():
             encoder.build(observation[key], perception.frame_stack)
     return result
+
+
+def _reader(config: TrainConfig, world_model: WorldModel) -> ActionReader | None:
+    """What reads actions from latents, where that is asked for."""
+    if config.inferred is None:
+        return None
+    action_width = world_model.action_width // world_model.config.action_block
+    return ActionReader(config.inferred, world_model.num_tokens * world_model.width, action_width)
+
+
+def _check_inferred(config: TrainConfig, clips: Dataset | None) -> None:
+    """Refuses to infer actions from nothing, or for nothing."""
+    if config.inferred and (clips is None or config.begin is None):
+        lacking = "clips to infer them for" if clips is None else "a perception to begin with"
+        raise ForethoughtError(
+            f"inferring actions needs {lacking}: give both clips=... and begin=BeginFrom(...) "
+            "(--clips and --begin), after `forethought pretrain` on the clips."
+        )
 
 
 def _check_clips(clips: Dataset, signature: Signature, config: TrainConfig) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from forethought.data.store import Dataset
-from forethought.learning import BeginFrom, JEPAConfig
+from forethought.learning import BeginFrom, InferredActionsConfig, JEPAConfig
 from forethought.learning.train import TrainConfig
 from forethought.learning.train import train as train_config
 from forethought.model import Model
@@ -124,6 +124,7 @@ def train(
     begin: Path | str | None = None,
     freeze: bool = False,
     clips: Dataset | None = None,
+    infer_actions: bool = False,
     resume: bool = False,
     tensorboard: bool = False,
     visible: bool = True,
@@ -139,6 +140,8 @@ def train(
         begin: folder of a run or of pretraining whose perception is taken to begin with.
         freeze: leave that perception as it is.
         clips: recordings whose actions are not looked at; the critic learns from them as well.
+        infer_actions: tell the actions of the clips by the perception to begin with, so that the
+            world model learns from them too.
         resume: continue the run in ``out``; start it if there is none.
         tensorboard: also write TensorBoard events.
         visible: show progress.
@@ -149,6 +152,8 @@ def train(
     config = configure(recipe, data.signature, seed=seed, steps=steps)
     if begin is not None or freeze:
         config = _begun(config, begin, freeze=freeze)
+    if infer_actions:
+        config = replace(config, inferred=InferredActionsConfig())
     return train_config(
         data,
         config,

@@ -119,5 +119,12 @@ def r_squared(
     probe: LinearProbe | MLPProbe, latents: Float[Tensor, "n k d"], targets: Float[Tensor, "n q"]
 ) -> Float[Tensor, " q"]:
     """Share of each target's variance that the probe explains; 0 is the error of the mean."""
-    error = (probe(latents) - targets).square().mean(0)
+    return explained(probe(latents), targets)
+
+
+def explained(
+    predicted: Float[Tensor, "n q"], targets: Float[Tensor, "n q"]
+) -> Float[Tensor, " q"]:
+    """Share of each target's variance that is predicted; 0 is the error of the mean."""
+    error = (predicted - targets).square().mean(0)
     return 1 - error / targets.var(0, correction=0).clamp_min(1e-12)
