@@ -1,8 +1,8 @@
 """What is learned without actions, or in another world, and what it saves in this one.
 
 Pictures are plentiful, recorded actions are few: 600 clips of the two rooms without actions, as
-many as the recipe records, and 60 episodes with actions. Each arm says how many of the 60 it has
-seen ("labelled") and what it makes of the clips. A tenth of the 60 is too little to learn from by
+many as the recipe records, and 100 episodes with actions. Each arm says how many of the 100 it has
+seen ("labelled") and what it makes of the clips. A tenth of them is too little to learn from by
 itself, and half of them does not suffice to reach every goal, so that arms can differ.
 """
 
@@ -40,7 +40,7 @@ from harness import Benchmark, Figure, estimate, figure, main
 
 CLIPS, LENGTH = 600, 100
 """Episodes whose pictures are shown without actions, and rows of each."""
-SHARES = {10: 6, 50: 30, 100: 60}
+SHARES = {10: 10, 50: 50, 100: 100}
 """Labelled episodes by percentage; the first of those whose pictures are shown."""
 TASKS, BUDGET, FIRST_TASK = 200, 200, 1_000_000
 HORIZONS = (5, 10)

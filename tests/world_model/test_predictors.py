@@ -79,6 +79,30 @@ def test_each_member_of_an_ensemble_is_the_predictor_with_its_weights(window) ->
         )
 
 
+@pytest.mark.parametrize("window", [1, 3])
+def test_a_member_changes_nothing_by_what_it_does_not_see(window) -> None:
+    """Each sees so many entries; another value of the rest goes on into its future as it is."""
+    member = GRUConfig(hidden=8, window=3) if window == 3 else ResidualMLPConfig(hidden=(8,))
+    model = world_model(EnsembleConfig(member=member, num_members=3, shown=0.5))
+    with torch.no_grad():
+        for parameter in model.predictor.parameters():
+            parameter.copy_(torch.randn_like(parameter))
+    blind = model.predictor.blind
+    assert blind.sum(1).tolist() == [3, 3, 3] and len(set(map(tuple, blind.tolist()))) > 1
+    latents, actions = torch.randn(5, 1, 6), torch.randn(5, 4, 2)
+    for number in range(3):
+        shift = torch.randn(6) * blind[number]
+        before = model.futures(latents, actions)[number]
+        torch.testing.assert_close(
+            model.futures(latents + shift, actions)[number], before + shift, atol=1e-4, rtol=1e-4
+        )
+        seen = model.futures(latents + torch.randn(6) * ~blind[number], actions)[number]
+        assert not torch.allclose(seen[:, -1], before[:, -1])
+    again = world_model(EnsembleConfig(member=member, num_members=3, shown=0.5))
+    again.load_state_dict(model.state_dict())
+    assert torch.equal(again.futures(latents, actions), model.futures(latents, actions))
+
+
 def test_spread_is_how_far_the_members_lie_apart() -> None:
     """Equal members agree; different ones disagree by the deviation of their futures."""
     model = world_model(EnsembleConfig(member=ResidualMLPConfig(hidden=(8,)), num_members=3))
@@ -99,6 +123,8 @@ def test_a_single_model_has_no_spread_and_an_ensemble_of_one_is_refused() -> Non
     assert model.imagine(torch.randn(1, 1, 6), torch.zeros(1, 2, 3, 2)).spread is None
     with pytest.raises(ForethoughtError, match="no spread"):
         EnsembleConfig(member=ResidualMLPConfig(), num_members=1)
+    with pytest.raises(ForethoughtError, match="shown"):
+        EnsembleConfig(member=ResidualMLPConfig(), shown=0.0)
 
 
 def test_gradients_reach_every_member() -> None:

@@ -80,7 +80,8 @@ def pushes(copies: int, steps: int) -> np.ndarray:
 
 @pytest.mark.parametrize("rooms", [4, 5, 7])
 def test_a_hundred_thousand_pushes_never_cross_a_wall(rooms: int) -> None:
-    config = RoomsMazeConfig(rooms_per_side=rooms, door_width=5.5 if rooms < 6 else 4.0)
+    narrow = {"door_width": 4.0, "wall_thickness": 2.5} if rooms > 5 else {}
+    config = RoomsMazeConfig(rooms_per_side=rooms, **narrow)
     world = RoomsMaze(400, config=config)
     copies, crossed, rested = np.arange(400), 0, 0
     doors = [open_doors(world, copy) for copy in copies]
@@ -108,11 +109,11 @@ def test_a_hundred_thousand_pushes_never_cross_a_wall(rooms: int) -> None:
 
 def test_a_push_into_a_wall_slides_along_it() -> None:
     world = RoomsMaze(1)
-    world.position = np.array([[3.0, 7.0]])
+    face = world.config.wall_thickness
+    world.position = np.array([[face + 0.5, 7.0]])
     for _ in range(3):
         world.step(np.array([[-1.0, 0.5]]))
-    # The outer wall's face is at x = 2.5.
-    np.testing.assert_allclose(positions(world), [[2.5, 8.5]])
+    np.testing.assert_allclose(positions(world), [[face, 8.5]])
 
 
 def test_layouts_connect_all_rooms_with_a_share_of_extra_doors() -> None:
@@ -206,7 +207,8 @@ def test_path_lengths_are_those_of_a_search_on_a_grid() -> None:
 
 
 def test_pictures_show_walls_doors_and_the_dot() -> None:
-    world = RoomsMaze(3)
+    # Small enough to lie on the floor alone.
+    world = RoomsMaze(3, config=RoomsMazeConfig(dot_sigma=0.8))
     empty = world.images_at(1, np.array([[-50.0, -50.0]]))[0].astype(float)
     corners = np.stack(np.meshgrid(*2 * [np.arange(65.0)]), -1).reshape(-1, 2)
     corners = np.clip(corners, 0.01, 63.99)
@@ -242,8 +244,8 @@ def test_exploring_seeks_doors() -> None:
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"max_step": 2.5}, "wall_thickness"),
-        ({"goal_radius": 4.0}, "goal_radius"),
+        ({"max_step": 4.0}, "wall_thickness"),
+        ({"goal_radius": 5.5}, "goal_radius"),
         ({"rooms_per_side": 3}, "two_rooms"),
         ({"rooms_per_side": 8}, "fewer rooms"),
     ],

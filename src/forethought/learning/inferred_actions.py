@@ -45,11 +45,11 @@ class InferredActionsConfig:
         ForethoughtError: a number out of its range.
     """
 
-    before: int = 2
-    after: int = 3
+    before: int = 1
+    after: int = 2
     hidden: tuple[int, ...] = (64,)
     num_heads: int = 5
-    noise: float = 0.2
+    noise: float = 0.6
     labelled: float = 0.25
     optimiser: OptimiserConfig = field(
         default_factory=lambda: OptimiserConfig(
@@ -125,7 +125,7 @@ class ActionReader(nn.Module):
         return (self.low + self.high) / 2 + shares * (self.high - self.low) / 2
 
     def around(self, episodes: LatentEpisodes, rows: Int[Tensor, "*n"]) -> Float[Tensor, "*n s"]:
-        """The latents of rows, and how they change from two steps before to three after.
+        """The latents of rows, and how they change from before to after.
 
         Beyond the ends of an episode nothing changes.
         """

@@ -59,10 +59,10 @@ class RoomsMazeConfig:
     """
 
     rooms_per_side: int = 5
-    wall_thickness: float = 2.5
+    wall_thickness: float = 4.0
     door_width: float = 5.5
     extra_doors: float = 0.15
-    max_step: float = 1.2
+    max_step: float = 1.0
     dot_sigma: float = 1.7
     goal_radius: float = 3.0
     clear: float = 1.25
