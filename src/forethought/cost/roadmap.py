@@ -25,6 +25,8 @@ from forethought.cost.terms import BoundTerm, CostTerm, Sight
 from forethought.types import ForethoughtError, Imagination, Observation, unit_pushes
 
 UNREACHED = 1000.0
+DOUBT = 10.0
+"""Steps that a way without support is made longer by, to be taken where there is no other."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +63,16 @@ class Roadmap:
             near_end = (self.places - end).norm(dim=-1) < radius
             like |= near_start[:, None] & near_end
         edges = self.edges.masked_fill(like.fill_diagonal_(False), UNREACHED)
-        return replace(told, edges=edges, to_goal=shortest_to_first(edges, support=support))
+        return replace(told, edges=edges, to_goal=ways_to_first(edges, support=support))
+
+
+@dataclass(kw_only=True)
+class _Atlas:
+    """The maps of all agents, and for how many scorings each agent has been lost on its own."""
+
+    generator: torch.Generator
+    maps: list[Roadmap] = field(default_factory=list)
+    lost: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -81,8 +92,11 @@ class RoadmapGoal(CostTerm):
         pushes: steps imagined from each node to find its neighbours.
         join: how near, in steps, an imagined step must come to a node to count as leading to it.
         near: how near a state must be to a node to go on from there.
-        support: ways that must lead on from a node. Its distance is that of the so-many-th
-            shortest, so that a single imagined step through a wall makes no short cut.
+        support: ways that should lead on from a node. Its distance is that of the so-many-th
+            shortest, so that a single imagined step through a wall makes no short cut; where fewer
+            lead on, any way is taken, at a price.
+        patience: scorings after which a map on which no way is left from where the agent stands is
+            made anew from there; a decision scores once for each round of its search.
         longest: largest distance told, for nodes from which no way leads on, and for states that
             are reached by a step that was tried in vain.
         alike: how near, at both ends, a step must be to one tried in vain to count as the same.
@@ -100,6 +114,7 @@ class RoadmapGoal(CostTerm):
     join: float = 0.45
     near: float = 0.4
     support: int = 3
+    patience: int = 4
     longest: float = 60.0
     alike: float = 1.1
     seed: int = 0
@@ -119,16 +134,18 @@ class RoadmapGoal(CostTerm):
                 "goal(...) with this one."
             )
         goals = sight.encode(keys_resolved(self.observation, sight))
-        maps: list[Roadmap] = []
+        atlas = _Atlas(generator=torch.Generator().manual_seed(self.seed))
 
         def distance_of(imagination: Imagination) -> Float[Tensor, "b n h"]:
-            if not maps:
-                starts = imagination.latents[:, 0, 0]
-                maps.extend(self._maps(sight, metric, starts, goals.expand_as(starts)))
-            self._heed(maps, metric, sight.in_vain())
+            starts = imagination.latents[:, 0, 0]
+            self._draw(atlas, sight, metric, starts, goals.expand_as(starts))
+            self._heed(atlas.maps, metric, sight.in_vain())
             places = metric.embed(imagination.latents)
             steps = torch.stack(
-                [self._along(roadmap, place) for roadmap, place in zip(maps, places, strict=True)]
+                [
+                    self._along(roadmap, place)
+                    for roadmap, place in zip(atlas.maps, places, strict=True)
+                ]
             )
             weights = torch.full_like(steps[0, 0], self.running)
             weights[-1] = 1.0
@@ -141,13 +158,15 @@ class RoadmapGoal(CostTerm):
     ) -> Float[Tensor, "n h"]:
         """To a node nearby and on along the map; going far to a node is made dear."""
         reached = places[:, 1:]
-        reach = torch.cdist(reached.flatten(0, 1), roadmap.places)
-        reach = torch.where(reach < self.near, reach, 20 * reach + 10)
-        best = (reach + roadmap.to_goal.clamp_max(self.longest)).amin(1)
-        best = best.unflatten(0, reached.shape[:2])
+        best = self._from(roadmap, reached.flatten(0, 1)).unflatten(0, reached.shape[:2])
         # From a step on that will not come about, nothing comes about as imagined.
         vain = roadmap.alike(places[:, :-1], reached, self.alike).cumsum(1) > 0
         return best.where(~vain, best.new_tensor(self.longest))
+
+    def _from(self, roadmap: Roadmap, places: Float[Tensor, "n e"]) -> Float[Tensor, " n"]:
+        reach = torch.cdist(places, roadmap.places)
+        reach = torch.where(reach < self.near, reach, 20 * reach + 10)
+        return (reach + roadmap.to_goal.clamp_max(self.longest)).amin(1)
 
     def _heed(
         self,
@@ -165,19 +184,28 @@ class RoadmapGoal(CostTerm):
     # ------------------------------------------------------------------ making the map
 
     @torch.no_grad()
-    def _maps(
+    def _draw(
         self,
+        atlas: _Atlas,
         sight: Sight,
         metric: Embedding,
         starts: Float[Tensor, "b k d"],
         goals: Float[Tensor, "b k d"],
-    ) -> list[Roadmap]:
-        generator = torch.Generator().manual_seed(self.seed)
-        push = _pusher(sight, generator)
-        return [
-            self._map(sight, metric, push, start, goal, generator)
-            for start, goal in zip(starts, goals, strict=True)
-        ]
+    ) -> None:
+        """Makes all maps at first, and later those anew on which the agent has long been lost."""
+        push = _pusher(sight, atlas.generator)
+        if not atlas.maps:
+            for start, goal in zip(starts, goals, strict=True):
+                atlas.maps.append(self._map(sight, metric, push, start, goal, atlas.generator))
+            atlas.lost = [0] * len(atlas.maps)
+            return
+        for number, place in enumerate(metric.embed(starts)):
+            left = float(self._from(atlas.maps[number], place[None]))
+            atlas.lost[number] = atlas.lost[number] + 1 if left >= self.longest else 0
+            if atlas.lost[number] >= self.patience:
+                start, goal = starts[number], goals[number]
+                atlas.maps[number] = self._map(sight, metric, push, start, goal, atlas.generator)
+                atlas.lost[number] = 0
 
     def _map(
         self,
@@ -204,7 +232,7 @@ class RoadmapGoal(CostTerm):
         return Roadmap(
             places=places,
             edges=edges,
-            to_goal=shortest_to_first(edges, support=self.support),
+            to_goal=ways_to_first(edges, support=self.support),
             closed=places.new_zeros(0, 2, places.shape[-1]),
         )
 
@@ -280,6 +308,16 @@ def shortest_to_first(
             break
         length = shorter
     return length.clamp_max(UNREACHED)
+
+
+def ways_to_first(edges: Float[Tensor, "m m"], *, support: int) -> Float[Tensor, " m"]:
+    """Length of the supported path from each node to the first; where there is none, that of any
+    path, and :data:`DOUBT` on top."""
+    supported = shortest_to_first(edges, support=support)
+    if support == 1:
+        return supported
+    single = (shortest_to_first(edges) + DOUBT).clamp_max(UNREACHED)
+    return torch.where(supported < UNREACHED, supported, single)
 
 
 def _pusher(
