@@ -16,6 +16,7 @@ from forethought.cost.probed import KeepApart, ProbedGoal, keep_apart, probed_go
 from forethought.cost.risk import Expected, Luckiest, OutcomeRisk, Tail, Worst
 from forethought.cost.roadmap import RoadmapGoal, roadmap_goal
 from forethought.cost.terms import Cost, CostTerm, Effort, FunctionTerm, Sight, effort, term
+from forethought.cost.vain import InVain, avoid_vain
 
 __all__ = [
     "Cost",
@@ -27,6 +28,7 @@ __all__ = [
     "FunctionTerm",
     "Goal",
     "GridMetricDistanceConfig",
+    "InVain",
     "KeepApart",
     "LatentDistance",
     "Luckiest",
@@ -38,6 +40,7 @@ __all__ = [
     "Sight",
     "Tail",
     "Worst",
+    "avoid_vain",
     "effort",
     "goal",
     "keep_apart",

@@ -32,7 +32,7 @@ class AttemptsConfig:
     """
 
     patience: float = 1.5
-    share: float = 0.6
+    share: float = 0.8
     least: float = 0.4
 
     def __post_init__(self) -> None:
