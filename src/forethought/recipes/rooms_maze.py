@@ -9,6 +9,7 @@ from forethought.cost.roadmap import RoadmapGoal
 from forethought.evaluation.planning import PlanningProtocol
 from forethought.learning import HierarchyTrainingConfig, OptimiserConfig, TrainConfig
 from forethought.memory import AttemptsConfig
+from forethought.perception import GridCNNConfig, PerceptionConfig
 from forethought.recipes.recipe import Acting, Recipe, Recording
 from forethought.recipes.two_rooms import grid_training
 from forethought.types import Observation, Signature
@@ -62,21 +63,31 @@ def map_of_macro_actions(observation: Observation) -> RoadmapGoal:
 
 def _training(signature: Signature) -> TrainConfig:
     base = grid_training(signature)
-    optimiser = replace(base.objective.optimiser, num_steps=10_000)
+    (camera,) = signature.cameras
+    # Tokens of 4 px: in coarser ones the model does not learn where walls stop it.
+    world_model = replace(
+        base.world_model,
+        perception=PerceptionConfig(
+            encoders={camera: GridCNNConfig(width=12, patch=2, channels=(16, 32))}
+        ),
+        predictor=GridPredictorConfig(channels=48, num_blocks=3),
+    )
+    optimiser = replace(base.objective.optimiser, num_steps=6000)
     level = LevelConfig(
         stride=2,
         macro_width=6,
         prior=GridPriorConfig(),
-        predictor=GridPredictorConfig(channels=64, num_blocks=3),
+        predictor=GridPredictorConfig(channels=48, num_blocks=4),
     )
     return replace(
         base,
         recipe="rooms_maze",
+        world_model=world_model,
         objective=replace(base.objective, optimiser=optimiser, horizon=4),
         hierarchy=HierarchyTrainingConfig(
             hierarchy=HierarchyConfig(levels=(level,)),
             optimiser=OptimiserConfig(
-                num_steps=6000, batch_size=32, learning_rate=2e-3, warmup_steps=200, clip=5.0
+                num_steps=3000, batch_size=32, learning_rate=2e-3, warmup_steps=200, clip=5.0
             ),
             horizon=4,
         ),
