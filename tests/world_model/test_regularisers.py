@@ -122,7 +122,7 @@ def test_inverse_dynamics_of_a_grid_reads_the_same_wherever_it_happens(generator
     of another change it is not."""
     config = GridInverseDynamicsConfig(channels=8, hidden=8)
     torch.manual_seed(0)
-    term = config.build(64, 3, 2)
+    term = config.build(12**2, 3, 2)
     with torch.no_grad():
         for parameter in term.parameters():
             parameter.mul_(3)
@@ -130,12 +130,12 @@ def test_inverse_dynamics_of_a_grid_reads_the_same_wherever_it_happens(generator
     actions = torch.randn(1, 1, 2, generator=generator)
 
     def loss_at(row: int, column: int, then: torch.Tensor) -> float:
-        latents = torch.zeros(1, 2, 8, 8, 3)
+        latents = torch.zeros(1, 2, 12, 12, 3)
         latents[0, 0, row, column], latents[0, 1, row, column + 1] = before, then
         return float(term(latents.flatten(2, 3), actions, generator).detach())
 
-    assert loss_at(3, 2, after) == pytest.approx(loss_at(4, 4, after), rel=1e-4)
-    assert loss_at(3, 2, after) != pytest.approx(loss_at(3, 2, before), rel=1e-2)
+    assert loss_at(5, 4, after) == pytest.approx(loss_at(7, 6, after), rel=1e-4)
+    assert loss_at(5, 4, after) != pytest.approx(loss_at(5, 4, before), rel=1e-2)
 
 
 def test_inverse_dynamics_of_a_grid_can_be_learned(generator) -> None:
