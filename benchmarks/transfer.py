@@ -164,7 +164,6 @@ class Arms:
         health = summary["diagnostics"]
         prefix = f"two_rooms, seed {self.seed}, pretraining without actions, {label}: "
         self.benchmark.add(
-            figure(prefix + "training", summary["train_seconds"], unit="s"),
             figure(prefix + "effective rank", health["effective_rank"]),
             figure(prefix + "hidden moments, error against copy", health["copy_ratio"]),
         )
@@ -217,7 +216,6 @@ class Arms:
         else:
             prefix = f"{name}, seed {self.seed}: "
             summary = json.loads((out / "train.json").read_text())
-            self.benchmark.add(figure(prefix + "training", summary["train_seconds"], unit="s"))
             if inferred:
                 told = summary["inferred_actions"]["explained"]
                 self.benchmark.add(figure(prefix + "inferred actions, variance explained", told))
