@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 
 from forethought import data, recipes, worlds
-from forethought.baselines.cloning import CloningConfig, train_cloning
+from forethought.baselines.cloning import CloningConfig
 from forethought.baselines.frame_transformer import token_run
-from forethought.baselines.iql import IQLConfig, train_iql
+from forethought.baselines.iql import IQLConfig
 from forethought.baselines.pixels import drawing_run
-from forethought.baselines.policies import GoalPolicy, GoalPolicyConfig
+from forethought.baselines.policies import GoalPolicyConfig
+from forethought.baselines.policy_training import train_policy
 from forethought.data import Dataset
 from forethought.evaluation.planning import MakeAgent, Outcome, PlanningResults, evaluate
 from forethought.learning import TrainConfig
@@ -79,8 +80,8 @@ def measure(benchmark: Benchmark) -> None:
         for name, (change, tasks) in WORLD_MODELS.items():
             measured_here = partial(world_model, prefix + name, recorded, change(run), tasks)
             benchmark.part(label(seed, name), measured_here)
-        for name, learn in POLICIES.items():
-            benchmark.part(label(seed, name), partial(policy, prefix + name, recorded, run, learn))
+        for name, kind in POLICIES.items():
+            benchmark.part(label(seed, name), partial(policy, prefix + name, recorded, run, kind))
         benchmark.part(label(seed, "bounds"), partial(bounds, prefix))
 
 
@@ -125,20 +126,11 @@ def planned(model: Model, tasks: int) -> PlanningResults:
 # ------------------------------------------------------------------------- policies
 
 
-def cloned(recorded: Dataset, run: TrainConfig, out: Path) -> GoalPolicy:
-    """A policy that does what was done, with the encoder of the recipe."""
-    return train_cloning(recorded, CloningConfig(policy=of_recipe(run), seed=run.seed), out)
-
-
-def improved(recorded: Dataset, run: TrainConfig, out: Path) -> GoalPolicy:
-    """A policy by implicit Q-learning, with the encoder of the recipe."""
-    return train_iql(recorded, IQLConfig(policy=of_recipe(run), seed=run.seed), out)
-
-
-POLICIES: dict[str, Callable[[Dataset, TrainConfig, Path], GoalPolicy]] = {
-    "cloning": cloned,
-    "IQL": improved,
+POLICIES: dict[str, type[CloningConfig] | type[IQLConfig]] = {
+    "cloning": CloningConfig,
+    "IQL": IQLConfig,
 }
+"""How each policy learns."""
 
 
 def of_recipe(run: TrainConfig) -> GoalPolicyConfig:
@@ -152,11 +144,12 @@ def policy(
     name: str,
     recorded: Dataset,
     run: TrainConfig,
-    learn: Callable[[Dataset, TrainConfig, Path], GoalPolicy],
+    kind: type[CloningConfig] | type[IQLConfig],
     folder: Path,
 ) -> list[Figure]:
-    """Trains a policy, and measures what it reaches."""
-    trained = learn(recorded, run, folder / "run")
+    """Trains a policy with the encoder of the recipe, and measures what it reaches."""
+    config = kind(policy=of_recipe(run), seed=run.seed)
+    trained = train_policy(recorded, config, folder / "run")
     seconds = float(trained.notes["train_seconds"])
     results = measured(lambda goals, count: trained.seeking(goals), TASKS)
     return [figure(f"{name}: training", seconds, unit="s"), *reached(name, results)]

@@ -24,7 +24,8 @@ from encoder_changes import Change, of_a_grid, of_one_vector
 from forethought import data, recipes, worlds
 from forethought.data import Dataset
 from forethought.evaluation.planning import evaluate
-from forethought.learning.train import SUMMARY, CollapseWarning, train
+from forethought.learning.folder import SUMMARY
+from forethought.learning.train import CollapseWarning, train
 from forethought.model import Model
 from harness import Benchmark, Figure, estimate, figure, main
 from heads import photographic, small

@@ -31,7 +31,8 @@ from forethought.learning import (
     pretrain,
     pretraining_of,
 )
-from forethought.learning.train import CollapseWarning, encode_rows, train
+from forethought.learning.latents import encode_rows
+from forethought.learning.train import CollapseWarning, train
 from forethought.memory import AttemptsConfig
 from forethought.model import Model
 from forethought.types import Observation, World

@@ -112,7 +112,7 @@ def test_our_cost_terms_conform(model) -> None:
 
     sight = Sight(
         encode=encode,
-        rollout=world_model.rollout,
+        push=world_model.push,
         distance=model.distance,
         read=model.read,
         space=world_model.action_space,

@@ -38,7 +38,6 @@ from forethought.types import (
     WarmStart,
     to_bytes,
 )
-from forethought.world_model.hierarchy import Level
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,7 @@ class Agent:
         with torch.no_grad():
             self._sight = Sight(
                 encode=self._encode_still,
-                rollout=self._rollout,
+                push=model.world_model.push,
                 distance=model.distance,
                 read=model.read,
                 space=self._space,
@@ -223,13 +222,6 @@ class Agent:
         }
         return self.model.world_model.encode(still)
 
-    @torch.no_grad()
-    def _rollout(
-        self, latents: Float[Tensor, "n k d"], actions: Float[Tensor, "n h a"]
-    ) -> Float[Tensor, "n h_plus_1 k d"]:
-        world_model = self.model.world_model
-        return world_model.rollout(latents, world_model.normalise(actions))
-
     def _surprise(
         self, execution: _Execution | None, latents: Float[Tensor, "b k d"]
     ) -> np.ndarray:
@@ -320,7 +312,7 @@ class Agent:
         assert self.model.hierarchy is not None
         states = self.cost.of_states()
         return [
-            states.bind(replace(self._sight, rollout=partial(_rolled, level), space=level.space))
+            states.bind(replace(self._sight, space=level.space))
             for level in self.model.hierarchy.levels
         ]
 
@@ -380,14 +372,6 @@ class Agent:
                     f"{sorted(observation)}."
                 )
         return seen
-
-
-@torch.no_grad()
-def _rolled(
-    level: Level, latents: Float[Tensor, "n k d"], units: Float[Tensor, "n h m"]
-) -> Float[Tensor, "n h_plus_1 k d"]:
-    """Where macro-actions lead, in the units of a level's search."""
-    return level.imagine(latents, units[:, None]).latents[:, 0]
 
 
 def _in_bytes(text: Any, spec: ArraySpec) -> np.ndarray:

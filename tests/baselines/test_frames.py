@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
-from forethought import recipes
 from forethought.baselines.frame_transformer import (
     FrameTransformer,
     FrameTransformerConfig,
@@ -23,7 +20,7 @@ from forethought.checkers import check_predictor
 from forethought.config import from_json, to_json
 from forethought.data.record import TRUTH
 from forethought.learning import JEPAConfig, OptimiserConfig, TrainConfig
-from forethought.learning.train import CollapseWarning, train
+from forethought.learning.train import train
 from forethought.model import Model
 from forethought.types import ArraySpec, ForethoughtError
 
@@ -185,15 +182,9 @@ def test_no_token_sees_what_comes_after_it() -> None:
 # ------------------------------------------------------------------------------------ learning
 
 
-def small(recorded, steps: int) -> TrainConfig:
-    config = recipes.configure("two_rooms", recorded.signature)
-    assert config.probes is not None and config.critic is not None
+def small(rooms_run: TrainConfig, steps: int) -> TrainConfig:
     config = token_run(
-        replace(
-            config,
-            critic=config.critic.with_steps(20),
-            probes=replace(config.probes, num_steps=20),
-        ),
+        rooms_run,
         num_steps=steps,
         encoder=CodedFramesConfig(codes=128, width=16),
         predictor=FrameTransformerConfig(width=32, depth=1, heads=2),
@@ -204,36 +195,13 @@ def small(recorded, steps: int) -> TrainConfig:
     return replace(config, objective=replace(objective, optimiser=optimiser, frames=600))
 
 
-def test_it_learns_and_an_interrupted_run_ends_alike(recorded, tmp_path, monkeypatch) -> None:
+def test_it_learns_and_an_interrupted_run_ends_alike(rooms_run, trained_twice, logged) -> None:
     """The codes, learned once at the beginning, are those of the unbroken run as well."""
-    from forethought.learning import trainer
-
-    config = small(recorded, 40)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", CollapseWarning)
-        whole = train(recorded, config, tmp_path / "whole", visible=False)
-        rows = (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()
-        losses = [float(row.split('"loss": ')[1].split(",")[0]) for row in rows if "nats" in row]
-        assert losses[-1] < 0.7 * losses[0]
-
-        class Killed(Exception):
-            pass
-
-        step = trainer.Loop._step
-
-        def killed(self, stage, optimiser, number):
-            if stage.name == "world_model" and number == 25:
-                raise Killed
-            return step(self, stage, optimiser, number)
-
-        monkeypatch.setattr(trainer.Loop, "_step", killed)
-        with pytest.raises(Killed):
-            train(recorded, config, tmp_path / "broken", visible=False, checkpoint_s=0.0)
-        monkeypatch.setattr(trainer.Loop, "_step", step)
-        train(recorded, config, tmp_path / "broken", visible=False, resume=True)
-    first, second = (load_file(tmp_path / n / "model.safetensors") for n in ("whole", "broken"))
-    assert all(torch.equal(first[name], second[name]) for name in first)
-    _reads_back(whole, config, tmp_path / "whole")
+    config = small(rooms_run, 40)
+    model, folder = trained_twice(config, 25)
+    surprise = logged(folder, "nats_per_frame")
+    assert surprise[-1] < 0.7 * surprise[0]
+    _reads_back(model, config, folder)
 
 
 def _reads_back(model: Model, config: TrainConfig, folder: Path) -> None:
@@ -248,9 +216,8 @@ def _reads_back(model: Model, config: TrainConfig, folder: Path) -> None:
         )
 
 
-def test_what_does_not_fit_together_is_refused(recorded, tmp_path) -> None:
-    config = small(recorded, 5)
-    plain = recipes.configure("two_rooms", recorded.signature)
+def test_what_does_not_fit_together_is_refused(recorded, rooms_run, tmp_path) -> None:
+    config, plain = small(rooms_run, 5), rooms_run
     wrong = replace(config.world_model, predictor=plain.world_model.predictor)
     with pytest.raises(ForethoughtError, match="FrameTransformer"):
         train(recorded, replace(config, world_model=wrong), tmp_path / "a", visible=False)

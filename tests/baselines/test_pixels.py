@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import warnings
 from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from forethought import recipes
 from forethought.baselines.pixels import (
     PictureDecoder,
     PictureDecoderConfig,
@@ -24,25 +21,16 @@ from forethought.baselines.pixels import (
 from forethought.config import from_json, to_json
 from forethought.data.windows import WindowConfig, WindowSampler
 from forethought.learning import OptimiserConfig, TrainConfig
-from forethought.learning.train import CollapseWarning, Learner, train
+from forethought.learning.train import Learner
 from forethought.perception import MLPEncoderConfig, Normaliser, PerceptionConfig
 from forethought.types import ArraySpec, ForethoughtError, Signature
 from forethought.world_model import ResidualMLPConfig, WorldModel, WorldModelConfig
 
 
-def small(recorded, steps: int, *, dynamics: float = 0.0) -> TrainConfig:
-    config = recipes.configure("two_rooms", recorded.signature)
-    assert config.probes is not None and config.critic is not None
-    config = drawing_run(config, num_steps=steps, dynamics=dynamics)
-    assert config.critic is not None and config.probes is not None
-    return replace(
-        config,
-        critic=config.critic.with_steps(20),
-        probes=replace(config.probes, num_steps=20),
-        objective=replace(
-            config.objective, optimiser=replace(config.objective.optimiser, batch_size=8)
-        ),
-    )
+def small(rooms_run: TrainConfig, steps: int, *, dynamics: float = 0.0) -> TrainConfig:
+    config = drawing_run(rooms_run, num_steps=steps, dynamics=dynamics)
+    optimiser = replace(config.objective.optimiser, batch_size=8)
+    return replace(config, objective=replace(config.objective, optimiser=optimiser))
 
 
 def stage_of(recorded, config: TrainConfig, model) -> tuple[Learner, PixelStage]:
@@ -110,9 +98,9 @@ def test_pictures_that_cannot_be_drawn_are_refused(model) -> None:
         objective.parts(world_model)
 
 
-def test_drawing_teaches_encoder_predictor_and_decoder(recorded, model) -> None:
+def test_drawing_teaches_encoder_predictor_and_decoder(recorded, rooms_run, model) -> None:
     """And begins with the mean picture, which is better than any flat one."""
-    config = small(recorded, 1)
+    config = small(rooms_run, 1)
     learner, stage = stage_of(recorded, config, model)
     stage.begin()
     (camera,) = recorded.signature.cameras
@@ -127,11 +115,11 @@ def test_drawing_teaches_encoder_predictor_and_decoder(recorded, model) -> None:
         assert any(part in name for name in taught), part
 
 
-def test_dynamics_teach_the_predictor_alone(recorded, model) -> None:
+def test_dynamics_teach_the_predictor_alone(recorded, rooms_run, model) -> None:
     """What the encoder and the decoder learn from is drawing, with or without them."""
     grads = {}
     for weight in (0.0, 2.0):
-        learner, stage = stage_of(recorded, small(recorded, 1, dynamics=weight), model)
+        learner, stage = stage_of(recorded, small(rooms_run, 1, dynamics=weight), model)
         learner.zero_grad()
         stage.loss(torch.Generator().manual_seed(0))[0].backward()
         grads[weight] = {
@@ -146,36 +134,12 @@ def test_dynamics_teach_the_predictor_alone(recorded, model) -> None:
     assert changed == {"predictor"}
 
 
-def test_drawing_improves_and_two_runs_end_alike(recorded, tmp_path, monkeypatch) -> None:
+def test_drawing_improves_and_two_runs_end_alike(rooms_run, trained_twice, logged) -> None:
     """A run that was broken off and resumed ends with the weights of the unbroken one."""
-    from forethought.learning import trainer
-
-    config = small(recorded, 40, dynamics=1.0)
+    config = small(rooms_run, 40, dynamics=1.0)
     assert from_json(to_json(config)) == config
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", CollapseWarning)
-        train(recorded, config, tmp_path / "whole", visible=False)
-        rows = map(json.loads, (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines())
-        drawn = [row["drawing"] for row in rows if "drawing" in row]
-        assert drawn[-1] < drawn[0]
-
-        class Killed(Exception):
-            pass
-
-        step = trainer.Loop._step
-
-        def killed(self, stage, optimiser, number):
-            if stage.name == "world_model" and number == 21:
-                raise Killed
-            return step(self, stage, optimiser, number)
-
-        monkeypatch.setattr(trainer.Loop, "_step", killed)
-        with pytest.raises(Killed):
-            train(recorded, config, tmp_path / "broken", visible=False, checkpoint_s=0.0)
-        monkeypatch.setattr(trainer.Loop, "_step", step)
-        train(recorded, config, tmp_path / "broken", visible=False, resume=True)
-    first, second = (load_file(tmp_path / n / "model.safetensors") for n in ("whole", "broken"))
-    assert first.keys() == second.keys()
-    assert all(torch.equal(first[name], second[name]) for name in first)
+    _, folder = trained_twice(config, 21)
+    drawn = logged(folder, "drawing")
+    assert drawn[-1] < drawn[0]
     # What draws is kept in checkpoints only.
-    assert not [name for name in first if "decoders" in name]
+    assert not [name for name in load_file(folder / "model.safetensors") if "decoders" in name]

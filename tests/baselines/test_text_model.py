@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from forethought.baselines import text as texts
 from forethought.baselines.text import (
     MaskedTokenConfig,
-    NextToken,
     NextTokenConfig,
     TextModel,
+    TextStage,
     TextTraining,
     Whitening,
 )
@@ -261,7 +261,7 @@ def test_a_few_steps_learn_more_than_frequencies(training: TextTraining, tmp_pat
     assert run.seconds > 0
 
 
-def test_an_interrupted_run_ends_the_same(tmp_path, monkeypatch) -> None:
+def test_an_interrupted_run_ends_the_same(tmp_path, broken_off) -> None:
     """To the bit; and its folder takes no other run."""
 
     def run(folder: Path, steps: int = 30) -> TextModel:
@@ -271,15 +271,8 @@ def test_an_interrupted_run_ends_the_same(tmp_path, monkeypatch) -> None:
             SMALL, training, text, folder, held_out=text, visible=False, checkpoint_s=0.0
         ).model
 
-    steps = iter(range(100))
-
-    def stop(stage: NextToken) -> None:
-        if next(steps) == 12:
-            raise KeyboardInterrupt
-
     unbroken = run(tmp_path / "unbroken")
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(NextToken, "after_step", stop)
+    with broken_off("text", 12):
         run(tmp_path / "broken")
     continued = run(tmp_path / "broken")
     for one, two in zip(unbroken.parameters(), continued.parameters(), strict=True):
@@ -304,11 +297,11 @@ def test_fine_tuning_begins_where_pretraining_ended(tmp_path) -> None:
 def test_a_stage_needs_its_kind_of_model() -> None:
     stream = texts.stream_of(["abc"])
     with pytest.raises(ForethoughtError, match="causal=True"):
-        NextTokenConfig(optimiser=STEPS).stage(
-            TextModel(replace(SMALL, causal=False)), stream, "abc"
+        TextStage(
+            NextTokenConfig(optimiser=STEPS), TextModel(replace(SMALL, causal=False)), stream, "abc"
         )
     with pytest.raises(ForethoughtError, match="causal=False"):
-        MaskedTokenConfig(optimiser=STEPS).stage(TextModel(SMALL), stream, "abc")
+        TextStage(MaskedTokenConfig(optimiser=STEPS), TextModel(SMALL), stream, "abc")
 
 
 def test_a_saved_model_is_the_same(tmp_path) -> None:

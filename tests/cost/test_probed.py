@@ -16,7 +16,7 @@ from forethought.types import ActionSpace, ActionSpec, ForethoughtError, Imagina
 NAMES = ("position.x", "position.y", "obstacle.x", "obstacle.y")
 SIGHT = Sight(
     encode=lambda observation: torch.as_tensor(observation["goal"]).view(-1, 1, 4),
-    rollout=lambda latents, actions: latents[:, None],
+    push=lambda latents, units: latents,
     distance=LatentDistance(),
     read=lambda latents: {name: latents[..., 0, i] for i, name in enumerate(NAMES)},
     space=ActionSpace(low=-torch.ones(2), high=torch.ones(2)),

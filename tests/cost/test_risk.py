@@ -10,7 +10,7 @@ from forethought.types import ActionSpace, ActionSpec, ForethoughtError, Imagina
 
 SIGHT = Sight(
     encode=lambda observation: torch.zeros(1, 1, 2),
-    rollout=lambda latents, actions: latents[:, None],
+    push=lambda latents, units: latents,
     distance=LatentDistance(),
     read=lambda latents: {},
     space=ActionSpace(low=-torch.ones(2), high=torch.ones(2)),

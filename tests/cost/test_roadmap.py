@@ -38,7 +38,7 @@ def sight_of(account: list[torch.Tensor]) -> Sight:
     """Of a plane on which one goes wherever one is pushed."""
     return Sight(
         encode=lambda observation: torch.as_tensor(observation["observation.state"]).unsqueeze(1),
-        rollout=lambda latents, actions: torch.stack([latents, latents + actions], dim=1),
+        push=lambda latents, units: latents + units.unsqueeze(1),
         distance=Plane(),
         read=lambda latents: {},
         space=ActionSpace(low=-torch.ones(2), high=torch.ones(2)),
@@ -81,7 +81,6 @@ def test_a_plan_through_what_was_tried_is_dear_from_there_on() -> None:
     goal = RoadmapGoal(
         observation={"observation.state": torch.tensor([[3.0, 0.0]]).numpy()},
         num_nodes=300,
-        chain_steps=4,
         near=1.0,
         join=0.8,
         support=1,
@@ -118,15 +117,11 @@ def test_a_map_without_a_way_is_made_anew_from_where_one_stands() -> None:
     moves = [0.0]
     sight = replace(
         sight_of([torch.zeros(0, 2, 1, 2)]),
-        rollout=lambda latents, actions: torch.stack(
-            [latents, latents + moves[0] * actions], dim=1
-        ),
+        push=lambda latents, units: latents + moves[0] * units.unsqueeze(1),
     )
     goal = RoadmapGoal(
         observation={"observation.state": np.array([[5.0, 0.0]], np.float32)},
         num_nodes=150,
-        num_chains=60,
-        chain_steps=12,
         join=1.0,
         near=1.0,
         support=1,
@@ -144,3 +139,46 @@ def test_a_map_without_a_way_is_made_anew_from_where_one_stands() -> None:
     found = [steps_left() for _ in range(4)]
     assert [one >= goal.longest for one in found[:2]] == [True, True]
     assert 3 < found[3] < 12
+
+
+def walled(latents: torch.Tensor, units: torch.Tensor) -> torch.Tensor:
+    """Steps of one in a square of nine, past a wall half a step wide on each side, with a door."""
+    here, there = latents.squeeze(1), (latents.squeeze(1) + units).clamp(-4.5, 4.5)
+    passes = (here[:, 1] > 3) & (there[:, 1] > 3)
+    left = torch.where(here[:, 0] < 0, there[:, 0].clamp_max(-0.5), there[:, 0].clamp_min(0.5))
+    return torch.stack([torch.where(passes, there[:, 0], left), there[:, 1]], -1).unsqueeze(1)
+
+
+def test_a_map_grows_to_all_that_can_be_reached_and_leads_around_walls() -> None:
+    """Its nodes lie apart, its ways are as long as ways are, and the wall has none."""
+    goal = RoadmapGoal(num_nodes=400, pushes=24, spacing=0.5, join=0.45, support=1)
+    sight = replace(sight_of([]), push=walled)
+    start, aim = torch.tensor([[-1.0, -3.0]]), torch.tensor([[1.0, -3.0]])
+    known = goal._map(sight, Plane(), start, aim, torch.Generator().manual_seed(0))
+    places, side = known.places, known.places[:, 0].sign()
+    assert known.places[:2].tolist() == [[1.0, -3.0], [-1.0, -3.0]]
+    assert 150 < len(places) < 400
+    apart = torch.cdist(places, places).fill_diagonal_(9)
+    assert apart.min() >= goal.spacing
+    corners = torch.tensor([[x, y] for x in (-4.5, 4.5) for y in (-4.5, 4.5)])
+    assert torch.cdist(corners, places).amin(1).max() < 1
+    below = (places[:, 1] < 2) & (places[:, 0].abs() >= 0.5)
+    through = (side[:, None] != side) & below[:, None] & below
+    assert (known.edges[through] >= UNREACHED).all()
+    straight = places[:, 0] > 0.5
+    shortest = (places - aim).norm(dim=-1)
+    assert (known.to_goal[straight] >= shortest[straight] - 0.5).all()
+    # What lies nearer than a push is long takes two.
+    assert (known.to_goal[straight] <= 1.4 * shortest[straight] + 2).all()
+    # Up to the door, through it, and down again: twelve and a bit.
+    assert 12 < known.to_goal[1] < 17
+
+
+def test_a_map_holds_no_more_nodes_than_it_may() -> None:
+    """Also where there is more to explore; what it holds is explored from."""
+    goal = RoadmapGoal(num_nodes=60, pushes=8, spacing=0.5, join=0.45, support=1)
+    start, aim = torch.zeros(1, 2), torch.ones(1, 2)
+    sight = sight_of([])
+    known = goal._map(sight, Plane(), start, aim, torch.Generator().manual_seed(0))
+    assert len(known.places) == 60
+    assert (known.edges.fill_diagonal_(UNREACHED).amin(1) < UNREACHED).float().mean() > 0.8

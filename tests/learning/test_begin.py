@@ -24,8 +24,8 @@ from forethought.learning import (
     pretraining_of,
 )
 from forethought.learning.begin import load_earlier, load_perception
-from forethought.learning.critic import LatentEpisodes
 from forethought.learning.jepa import JEPAConfig
+from forethought.learning.latents import LatentEpisodes
 from forethought.learning.train import train
 from forethought.learning.trainer import _groups
 from forethought.model import load_model

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 
 from forethought.cost import MetricDistanceConfig, QuasimetricDistanceConfig
-from forethought.cost.roadmap import shortest_to_first, spread_out
-from forethought.learning.critic import CriticTrainingConfig, LatentEpisodes, target_of
+from forethought.cost.roadmap import novel, shortest_to_first
+from forethought.learning.critic import CriticTrainingConfig, target_of
 from forethought.learning.errors import AnchoredError, ErrorAgainstCopy, SquaredError
+from forethought.learning.latents import LatentEpisodes
 from forethought.learning.trainer import OptimiserConfig
 
 
@@ -91,12 +92,6 @@ def test_a_single_short_cut_is_not_believed() -> None:
     assert shortest_to_first(edges, support=2).tolist() == rank.tolist()
 
 
-def test_spread_out_takes_the_ends_first() -> None:
-    """Of a line, both ends before the middle."""
-    places = torch.linspace(0, 1, 11)[:, None]
-    assert spread_out(places, 3).tolist() == [0, 10, 5]
-
-
 def test_errors_equal_their_closed_forms() -> None:
     """Squared, against copy, and anchored, on numbers that can be checked by hand."""
     latents = torch.tensor([0.0, 2.0, 4.0]).view(1, 3, 1, 1).expand(2, -1, -1, -1)
@@ -106,3 +101,11 @@ def test_errors_equal_their_closed_forms() -> None:
     both = torch.cat([latents, latents], -1), torch.cat([predicted, predicted], -1)
     anchored = AnchoredError(anchored=1, learned=0.5)(both[1], both[0])
     assert float(anchored) == (1 / 4 + 1 / 16) / 2 + 0.5
+
+
+def test_novel_places_are_far_from_the_known_and_from_each_other() -> None:
+    """Of two that are near each other the first is taken."""
+    found = torch.tensor([[0.1], [1.0], [1.3], [1.6], [5.0]])
+    assert novel(found, torch.tensor([[0.0]]), 0.5).tolist() == [1, 3, 4]
+    assert novel(found, torch.tensor([[0.0], [5.2]]), 0.5).tolist() == [1, 3]
+    assert novel(found[:1], torch.tensor([[0.0]]), 0.5).tolist() == []

@@ -23,11 +23,12 @@ from forethought.learning import (
     pretrain,
     pretraining_of,
 )
-from forethought.learning.critic import LatentEpisodes
+from forethought.learning.folder import SUMMARY
 from forethought.learning.inferred_actions import ActionReader, InferringStage, infer
 from forethought.learning.jepa import JEPAStage
+from forethought.learning.latents import LatentEpisodes
 from forethought.learning.metrics import JSONLines
-from forethought.learning.train import INFERRED, SUMMARY, train
+from forethought.learning.train import INFERRED, train
 from forethought.learning.trainer import Loop, LoopConfig, Progress
 from forethought.types import ForethoughtError
 
@@ -87,17 +88,17 @@ def test_nothing_is_seen_beyond_an_episode() -> None:
 
 
 def test_a_mixed_batch_has_its_share_of_each(recorded) -> None:
-    """Clips of the first come first, with their own actions; the others have inferred ones."""
+    """Clips of the first come first; each sampler's clips have the actions that it was given."""
     (camera,) = recorded.signature.cameras
     arrays = recorded.load(range(4), keys=[camera])
     config = WindowConfig(length=3, action_block=2)
-    told = torch.full((len(arrays.action), 2), 7.0)
-    first, second = WindowSampler(arrays, config), WindowSampler(arrays, config, actions=told)
+    turned, told = -arrays.action, torch.full((len(arrays.action), 2), 7.0)
+    first, second = (WindowSampler(arrays, config, actions=given) for given in (turned, told))
     batch = MixedSampler(first, second, share=0.25).sample(8, torch.Generator().manual_seed(0))
     assert batch.actions.shape == (8, 2, 4) and batch.observation[camera].shape[:2] == (8, 3)
     assert [bool((one == 7.0).all()) for one in batch.actions] == [False] * 2 + [True] * 6
-    again = first.at(batch.episode[:2], batch.step[:2])
-    assert torch.equal(again.actions, batch.actions[:2])
+    again = WindowSampler(arrays, config).at(batch.episode[:2], batch.step[:2])
+    assert torch.equal(-again.actions, batch.actions[:2])
 
 
 # ------------------------------------------------------------------------------ in training

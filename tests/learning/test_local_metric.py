@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from forethought.cost import GridMetricDistanceConfig
 from forethought.learning import LocalMetricTrainingConfig, OptimiserConfig
-from forethought.learning.critic import LatentEpisodes
+from forethought.learning.latents import LatentEpisodes
 from forethought.learning.local_metric import LocalMetricStage
 from forethought.types import ActionSpace, ForethoughtError, axis_pushes
 from forethought.world_model.world_model import WorldModel
@@ -25,18 +25,12 @@ class Corridor(WorldModel):
 
     @property
     def action_space(self) -> ActionSpace:
-        return ActionSpace(
-            low=torch.tensor([-1.0]), high=torch.tensor([1.0]), num_choices=None, block=1
-        )
+        return ActionSpace(low=torch.tensor([-1.0]), high=torch.tensor([1.0]))
 
-    def normalise(self, actions: Float[Tensor, "*batch a"]) -> Float[Tensor, "*batch a"]:
-        return actions
-
-    def rollout(
-        self, latents: Float[Tensor, "n k d"], actions: Float[Tensor, "n h a"]
-    ) -> Float[Tensor, "n h_plus_1 k d"]:
-        place = moved(latents[..., :1], STEP * actions)
-        return torch.stack([latents, seen(place)], dim=1)
+    def push(
+        self, latents: Float[Tensor, "n k d"], units: Float[Tensor, "n c"]
+    ) -> Float[Tensor, "n k d"]:
+        return seen(moved(latents[..., :1], STEP * units.unsqueeze(1)))
 
 
 def moved(place: Tensor, change: Tensor) -> Tensor:

@@ -17,8 +17,8 @@ from forethought.cost import Worst, effort, goal, term
 from forethought.cost.goal import SubGoal
 from forethought.cost.terms import CostTerm
 from forethought.learning import HierarchyTrainingConfig, OptimiserConfig
-from forethought.learning.critic import LatentEpisodes
 from forethought.learning.hierarchy import LevelStage
+from forethought.learning.latents import LatentEpisodes
 from forethought.learning.train import CollapseWarning, train
 from forethought.model import Model
 from forethought.types import ActionSpace, ForethoughtError, Imagination, PlanningProblem, Scores
@@ -190,7 +190,7 @@ def test_what_is_asked_on_the_way_is_asked_of_every_level() -> None:
 
 
 def test_a_cost_sees_each_level_by_its_own_clock(recorded, tmp_path) -> None:
-    """What a term rolls out when a level above is scored are that level's macro-actions."""
+    """What a term is told of when a level above is scored are that level's macro-actions."""
     config = recipes.configure("two_rooms", recorded.signature, steps=5)
     training = HierarchyTrainingConfig(
         hierarchy=TWO_LEVELS, optimiser=OptimiserConfig(num_steps=5, batch_size=8), horizon=1
@@ -214,12 +214,7 @@ def test_a_cost_sees_each_level_by_its_own_clock(recorded, tmp_path) -> None:
     agent = Agent(model, cost=Watching(), actor=planner)
     world = worlds.make("two_rooms", 1)
     agent.act({key: value[0] for key, value in world.reset([1]).items()})
-    latents, units = torch.randn(3, 1, model.world_model.width), torch.rand(3, 2, 4) * 2 - 1
     above = [sight for sight in seen if sight.space.dim == 4]
-    with torch.no_grad():
-        for level, sight in zip(model.hierarchy.levels, above, strict=False):
-            by_hand = level.imagine(latents, units[:, None]).latents[:, 0]
-            torch.testing.assert_close(sight.rollout(latents, units), by_hand)
     assert len(above) >= 2 and seen[0].space.dim == model.world_model.action_space.dim
 
 

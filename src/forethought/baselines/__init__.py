@@ -1,15 +1,17 @@
 """Baselines: what claims are tested against, trained as well as they can be."""
 
-from forethought.baselines.cloning import CloningConfig, train_cloning
+from forethought.baselines.cloning import CloningConfig
 from forethought.baselines.frame_transformer import (
     FrameTransformerConfig,
     NextFrameTokenConfig,
     token_run,
 )
 from forethought.baselines.frames import CodedFramesConfig
-from forethought.baselines.iql import IQLConfig, train_iql
+from forethought.baselines.hindsight import HindsightGoalConfig
+from forethought.baselines.iql import IQLConfig
 from forethought.baselines.pixels import PixelObjectiveConfig, drawing_run
-from forethought.baselines.policies import GoalPolicy, GoalPolicyConfig, HindsightGoalConfig
+from forethought.baselines.policies import GoalPolicy, GoalPolicyConfig
+from forethought.baselines.policy_training import train_policy
 from forethought.baselines.text import MaskedTokenConfig, NextTokenConfig, TextModel
 from forethought.baselines.transformer import TokenTransformer, TokenTransformerConfig
 
@@ -30,6 +32,5 @@ __all__ = [
     "TokenTransformerConfig",
     "drawing_run",
     "token_run",
-    "train_cloning",
-    "train_iql",
+    "train_policy",
 ]

@@ -9,25 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from forethought.baselines.policies import (
+from forethought.baselines.hindsight import HindsightGoalConfig, MoveSampler
+from forethought.baselines.policies import GoalPolicy, GoalPolicyConfig
+from forethought.baselines.policy_training import (
     MONITORED,
-    GoalPolicy,
-    GoalPolicyConfig,
-    HindsightGoalConfig,
-    MoveSampler,
     PolicyLearner,
     PolicyStage,
     PolicyTraining,
-    train_policy,
 )
 from forethought.config import register
-from forethought.data.dataset import Dataset, EpisodeArrays
+from forethought.data.dataset import EpisodeArrays
 from forethought.learning.trainer import OptimiserConfig
 from forethought.perception.normalise import Normaliser
 from forethought.types import Signature
@@ -62,7 +58,7 @@ class CloningConfig(PolicyTraining):
         self, learner: PolicyLearner, train: EpisodeArrays, held_out: EpisodeArrays
     ) -> Iterator[PolicyStage]:
         """See :class:`PolicyTraining`."""
-        moves, watched = (MoveSampler(part, self.goals, self.policy) for part in (train, held_out))
+        moves, watched = (self.policy.moves(part, self.goals) for part in (train, held_out))
         yield CloningStage(self.optimiser, learner.policy, moves, watched)
 
 
@@ -110,30 +106,3 @@ class CloningStage(PolicyStage):
     def images_per_step(self) -> int:
         """See :class:`Stage`."""
         return 2 * self.optimiser.batch_size
-
-
-def train_cloning(
-    data: Dataset,
-    config: CloningConfig,
-    out: Path | str,
-    resume: bool = False,
-    *,
-    visible: bool = True,
-    checkpoint_s: float = 15.0,
-) -> GoalPolicy:
-    """Clones a recording; see :func:`~forethought.baselines.policies.train_policy`.
-
-    Args:
-        data: recorded episodes.
-        config: the whole run.
-        out: folder of the run; new, unless resuming.
-        resume: continue the run in ``out``; start it if there is none.
-        visible: show progress.
-        checkpoint_s: seconds between checkpoints.
-
-    Raises:
-        ForethoughtError: the data do not fit the policy, or the folder is in use; before any work.
-    """
-    return train_policy(
-        data, config, out, resume=resume, visible=visible, checkpoint_s=checkpoint_s
-    )

@@ -16,28 +16,22 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from forethought.baselines.cloning import CloningStage
-from forethought.baselines.policies import (
+from forethought.baselines.hindsight import HindsightGoalConfig, still
+from forethought.baselines.policies import GoalPolicy, GoalPolicyConfig, head
+from forethought.baselines.policy_training import (
     MONITORED,
-    GoalPolicy,
-    GoalPolicyConfig,
-    HindsightGoalConfig,
-    MoveSampler,
     PolicyLearner,
     PolicyStage,
     PolicyTraining,
-    head,
-    still,
-    train_policy,
 )
 from forethought.config import register
-from forethought.data.dataset import Dataset, EpisodeArrays
+from forethought.data.dataset import EpisodeArrays
 from forethought.data.windows import WindowConfig, WindowSampler, as_vectors
 from forethought.learning.trainer import OptimiserConfig
 from forethought.perception.normalise import Normaliser
@@ -100,7 +94,7 @@ class IQLConfig(PolicyTraining):
         self, learner: IQLLearner, train: EpisodeArrays, held_out: EpisodeArrays
     ) -> Iterator[PolicyStage]:
         """See :class:`PolicyTraining`."""
-        cloned = [MoveSampler(part, self.cloned_goals, self.policy) for part in (train, held_out)]
+        cloned = [self.policy.moves(part, self.cloned_goals) for part in (train, held_out)]
         yield CloningStage(self.cloning, learner.policy, *cloned)
         encoded = [LatentMoveSampler(part, self, learner.policy) for part in (train, held_out)]
         yield IQLStage(self, learner, *encoded)
@@ -140,7 +134,7 @@ class LatentMoveSampler:
     """
 
     def __init__(self, arrays: EpisodeArrays, config: IQLConfig, policy: GoalPolicy) -> None:
-        self._moves = MoveSampler(arrays, config.goals, config.policy)
+        self._moves = config.policy.moves(arrays, config.goals)
         self._offsets = arrays.offsets
         self._actions = as_vectors(arrays)
         self._states = encode_rows(policy, arrays, moving=True)
@@ -327,30 +321,3 @@ def expectile_loss(error: Float[Tensor, " n"], expectile: float) -> Float[Tensor
 def advantage_weight(advantage: Float[Tensor, " n"], config: IQLConfig) -> Float[Tensor, " n"]:
     """How much an action counts for the policy (IQL, equation 7)."""
     return (config.eagerness * advantage).exp().clamp_max(config.largest_weight)
-
-
-def train_iql(
-    data: Dataset,
-    config: IQLConfig,
-    out: Path | str,
-    resume: bool = False,
-    *,
-    visible: bool = True,
-    checkpoint_s: float = 15.0,
-) -> GoalPolicy:
-    """Learns from a recording by IQL; see :func:`~forethought.baselines.policies.train_policy`.
-
-    Args:
-        data: recorded episodes.
-        config: the whole run.
-        out: folder of the run; new, unless resuming.
-        resume: continue the run in ``out``; start it if there is none.
-        visible: show progress.
-        checkpoint_s: seconds between checkpoints.
-
-    Raises:
-        ForethoughtError: the data do not fit the policy, or the folder is in use; before any work.
-    """
-    return train_policy(
-        data, config, out, resume=resume, visible=visible, checkpoint_s=checkpoint_s
-    )

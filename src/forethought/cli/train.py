@@ -45,7 +45,7 @@ def run(arguments: Arguments) -> Answer:
 
     from forethought import data, recipes
     from forethought.evaluation.report import train_report
-    from forethought.learning.train import SUMMARY
+    from forethought.learning.folder import SUMMARY
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)

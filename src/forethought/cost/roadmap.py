@@ -1,16 +1,17 @@
 """Goals behind walls: shortest paths over a map of imagined states.
 
 A metric learned from single steps knows near from far, but looks straight through a wall that it
-has not met. So the agent imagines: chains of held pushes from where it stands and from the goal
-spread over the world; a sample of the states that they reach are the nodes of a map, two of which
-are joined where one imagined step leads from one to the other. The distance of any imagined state
-is then that to a node nearby and on along the map (after Eysenbach et al., 2019, who search over
-remembered states).
+has not met. So the agent explores in imagination: from the goal and from where it stands it pushes
+every way, and what it comes to that is like nothing known becomes a node, to be pushed from in
+turn. Two nodes are joined where one imagined step leads from one to the other. The distance of any
+imagined state is then that to a node nearby and on along the map (after Eysenbach et al., 2019, who
+search over remembered states). Growing like this, a map reaches each place by about the fewest
+steps, and what is imagined over few steps is imagined well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -25,6 +26,8 @@ from forethought.cost.terms import BoundTerm, CostTerm, Sight
 from forethought.types import ForethoughtError, Imagination, Observation, unit_pushes
 
 UNREACHED = 1000.0
+EXPANDED_AT_ONCE = 32
+"""Nodes of a map that are pushed from together."""
 DOUBT = 10.0
 """Steps that a way without support is made longer by, to be taken where there is no other."""
 
@@ -85,11 +88,9 @@ class RoadmapGoal(CostTerm):
     Attributes:
         observation: the goal as the sensors would show it; one for all agents, or ``(b, ...)``.
         running: weight of the distance at each imagined step before the last.
-        num_nodes: nodes of the map.
-        num_chains: chains of pushes from start and goal together.
-        chain_steps: model steps of each chain.
-        turn_rate: chance that a chain turns at a step.
-        pushes: steps imagined from each node to find its neighbours.
+        num_nodes: nodes of the map at most.
+        pushes: steps imagined from each node, to explore and to find its neighbours.
+        spacing: how far from every node, in steps, an imagined state must be to become one.
         join: how near, in steps, an imagined step must come to a node to count as leading to it.
         near: how near a state must be to a node to go on from there.
         support: ways that should lead on from a node. Its distance is that of the so-many-th
@@ -107,10 +108,8 @@ class RoadmapGoal(CostTerm):
     observation: Mapping[str, np.ndarray] = field(default_factory=dict)
     running: float = 0.3
     num_nodes: int = 400
-    num_chains: int = 200
-    chain_steps: int = 20
-    turn_rate: float = 0.25
     pushes: int = 16
+    spacing: float = 0.5
     join: float = 0.45
     near: float = 0.4
     support: int = 3
@@ -193,10 +192,9 @@ class RoadmapGoal(CostTerm):
         goals: Float[Tensor, "b k d"],
     ) -> None:
         """Makes all maps at first, and later those anew on which the agent has long been lost."""
-        push = _pusher(sight, atlas.generator)
         if not atlas.maps:
             for start, goal in zip(starts, goals, strict=True):
-                atlas.maps.append(self._map(sight, metric, push, start, goal, atlas.generator))
+                atlas.maps.append(self._map(sight, metric, start, goal, atlas.generator))
             atlas.lost = [0] * len(atlas.maps)
             return
         for number, place in enumerate(metric.embed(starts)):
@@ -204,31 +202,28 @@ class RoadmapGoal(CostTerm):
             atlas.lost[number] = atlas.lost[number] + 1 if left >= self.longest else 0
             if atlas.lost[number] >= self.patience:
                 start, goal = starts[number], goals[number]
-                atlas.maps[number] = self._map(sight, metric, push, start, goal, atlas.generator)
+                atlas.maps[number] = self._map(sight, metric, start, goal, atlas.generator)
                 atlas.lost[number] = 0
 
     def _map(
         self,
         sight: Sight,
         metric: Embedding,
-        push: Callable[[Float[Tensor, "n c"]], Float[Tensor, "n 1 a"]],
         start: Float[Tensor, "k d"],
         goal: Float[Tensor, "k d"],
         generator: torch.Generator,
     ) -> Roadmap:
-        reached = self._chains(sight, push, torch.stack([start, goal]), generator)
-        places = metric.embed(reached)
-        chosen = spread_out(places, self.num_nodes)
-        nodes = torch.cat([goal[None], reached[chosen]])
-        places = torch.cat([metric.embed(goal[None]), places[chosen]])
-        dim = sight.space.dim // sight.space.block
-        pushes = unit_pushes((len(nodes) * self.pushes,), dim, generator).to(nodes)
-        ahead = sight.rollout(nodes.repeat_interleave(self.pushes, 0), push(pushes))[:, 1]
-        gaps = torch.cdist(metric.embed(ahead), places)
-        gaps = gaps.unflatten(0, (len(nodes), self.pushes)).amin(1)
-        edges = torch.where(gaps < self.join, 1 + gaps, torch.full_like(gaps, UNREACHED))
-        direct = torch.cdist(places, places)
-        edges = torch.where(direct < self.join, torch.minimum(edges, direct), edges)
+        """Explores from both ends, and joins what is found."""
+        nodes = torch.stack([goal, start])
+        places, expanded = metric.embed(nodes), []
+        while (done := sum(map(len, expanded))) < len(nodes):
+            ahead = self._pushed(sight, nodes[done : done + EXPANDED_AT_ONCE], generator)
+            come_to = metric.embed(ahead)
+            expanded.append(come_to)
+            new = novel(come_to.flatten(0, 1), places, self.spacing)[: self.num_nodes - len(nodes)]
+            nodes = torch.cat([nodes, ahead.flatten(0, 1)[new]])
+            places = torch.cat([places, come_to.flatten(0, 1)[new]])
+        edges = self._joined(places, torch.cat(expanded))
         return Roadmap(
             places=places,
             edges=edges,
@@ -236,24 +231,23 @@ class RoadmapGoal(CostTerm):
             closed=places.new_zeros(0, 2, places.shape[-1]),
         )
 
-    def _chains(
-        self,
-        sight: Sight,
-        push: Callable[[Float[Tensor, "n c"]], Float[Tensor, "n 1 a"]],
-        ends: Float[Tensor, "2 k d"],
-        generator: torch.Generator,
-    ) -> Float[Tensor, "n k d"]:
-        """States reached by pushes that are held for a while, from start and goal in turn."""
-        count, dim = self.num_chains, sight.space.dim // sight.space.block
-        state = ends[torch.arange(count) % 2]
-        heading = unit_pushes((count,), dim, generator)
-        reached = []
-        for _ in range(self.chain_steps):
-            turn = torch.rand(count, 1, generator=generator) < self.turn_rate
-            heading = torch.where(turn, unit_pushes((count,), dim, generator), heading)
-            state = sight.rollout(state, push(heading.to(state)))[:, 1]
-            reached.append(state)
-        return torch.cat(reached)
+    def _pushed(
+        self, sight: Sight, nodes: Float[Tensor, "n k d"], generator: torch.Generator
+    ) -> Float[Tensor, "n p k d"]:
+        """Where pushes in random directions lead from each node."""
+        shape = (len(nodes), self.pushes)
+        pushes = unit_pushes(shape, sight.signature.action.width, generator).to(nodes)
+        ahead = sight.push(nodes.repeat_interleave(self.pushes, 0), pushes.flatten(0, 1))
+        return ahead.unflatten(0, shape)
+
+    def _joined(
+        self, places: Float[Tensor, "m e"], come_to: Float[Tensor, "m p e"]
+    ) -> Float[Tensor, "m m"]:
+        """Steps between nodes of which one is come to from the other, or that are one place."""
+        gaps = torch.cdist(come_to.flatten(0, 1), places).unflatten(0, come_to.shape[:2]).amin(1)
+        edges = torch.where(gaps < self.join, 1 + gaps, torch.full_like(gaps, UNREACHED))
+        direct = torch.cdist(places, places)
+        return torch.where(direct < self.join, torch.minimum(edges, direct), edges)
 
 
 def roadmap_goal(
@@ -275,14 +269,18 @@ def roadmap_goal(
     return RoadmapGoal(observation=named_goal(image=image, state=state, observation=observation))
 
 
-def spread_out(places: Float[Tensor, "n e"], count: int) -> Int[Tensor, " m"]:
-    """Indices of ``count`` places that cover them all: each next one is farthest off."""
-    gap = torch.full((len(places),), float("inf")).to(places)
-    chosen = [0]
-    for _ in range(min(count, len(places)) - 1):
-        gap = torch.minimum(gap, (places - places[chosen[-1]]).square().sum(-1))
-        chosen.append(int(gap.argmax()))
-    return torch.tensor(chosen)
+def novel(
+    found: Float[Tensor, "n e"], known: Float[Tensor, "m e"], spacing: float
+) -> Int[Tensor, " c"]:
+    """Which of the found places, in their order, are that far from all known and chosen ones."""
+    far = torch.cdist(found, known).amin(1) >= spacing
+    candidates = far.nonzero().squeeze(1)
+    apart = torch.cdist(found[candidates], found[candidates]) >= spacing
+    chosen: list[int] = []
+    for number in range(len(candidates)):
+        if bool(apart[number, chosen].all()):
+            chosen.append(number)
+    return candidates[chosen]
 
 
 def shortest_to_first(
@@ -318,16 +316,3 @@ def ways_to_first(edges: Float[Tensor, "m m"], *, support: int) -> Float[Tensor,
         return supported
     single = (shortest_to_first(edges) + DOUBT).clamp_max(UNREACHED)
     return torch.where(supported < UNREACHED, supported, single)
-
-
-def _pusher(
-    sight: Sight, generator: torch.Generator
-) -> Callable[[Float[Tensor, "n c"]], Float[Tensor, "n 1 a"]]:
-    """World actions in box units, held for a model step, in world units."""
-    space = sight.space
-    middle, half = (space.low + space.high) / 2, (space.high - space.low) / 2
-
-    def push(units: Float[Tensor, "n c"]) -> Float[Tensor, "n 1 a"]:
-        return (middle + half * units.repeat(1, space.block)).unsqueeze(1)
-
-    return push

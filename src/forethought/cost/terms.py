@@ -37,20 +37,18 @@ class Sight:
 
     Attributes:
         encode: observations ``(b, ...)`` per key to latents ``(b, k, d)``.
-        rollout: latents ``(n, k, d)`` and model actions ``(n, h, a)``, in world units, to the
-            latents ``(n, h+1, k, d)`` that follow.
+        push: latents ``(n, k, d)`` and world actions ``(n, c)``, in units of their box, to the
+            latents ``(n, k, d)`` that follow when each is held for a model step.
         distance: the agent's own measure of how far apart two latents are.
         read: physical quantities by name, read from latents ``(..., k, d)`` by the agent's probes.
-        space: the model actions.
+        space: the model actions, or what a level above searches.
         signature: the observations and actions of the world.
         in_vain: per agent ``(m, 2, k, d)`` imagined steps, from where to where, that it set out for
             and that did not come about; empty where the agent keeps no account.
     """
 
     encode: Callable[[Observation], Float[Tensor, "b k d"]]
-    rollout: Callable[
-        [Float[Tensor, "n k d"], Float[Tensor, "n h a"]], Float[Tensor, "n h_plus_1 k d"]
-    ]
+    push: Callable[[Float[Tensor, "n k d"], Float[Tensor, "n c"]], Float[Tensor, "n k d"]]
     distance: Distance
     read: Callable[[Float[Tensor, "*batch k d"]], Mapping[str, Tensor]]
     space: ActionSpace

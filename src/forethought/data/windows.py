@@ -85,7 +85,7 @@ class WindowSampler:
         self._frames = torch.arange(1 - config.frame_stack, 1) * config.frame_gap
         self._moments = torch.arange(config.length) * config.action_block
         self._block = torch.arange(config.action_block)
-        self._actions = as_vectors(arrays) if actions is None else actions
+        self.actions = as_vectors(arrays) if actions is None else actions
 
     @property
     def num_windows(self) -> int:
@@ -125,7 +125,7 @@ class WindowSampler:
         taken = moments[:, :-1, None] + self._block
         return Windows(
             observation={key: value[rows] for key, value in self.arrays.observation.items()},
-            actions=self._actions[taken].flatten(2),
+            actions=self.actions[taken].flatten(2),
             episode=self._episodes[episodes],
             step=steps,
         )
@@ -170,7 +170,9 @@ class WindowSampler:
 class MixedSampler(WindowSampler):
     """Draws some clips of every batch from one sampler and the rest from another.
 
-    What is asked of all clips, such as :meth:`WindowSampler.starts`, is answered by the first.
+    What is asked of all clips, such as :meth:`WindowSampler.starts`, is answered by the first. Of
+    the observations only those are drawn that both have, since all clips of a batch are alike:
+    measured quantities that only the first recording has are no part of them.
 
     Args:
         first: clips of episodes whose actions were recorded.
@@ -179,7 +181,7 @@ class MixedSampler(WindowSampler):
     """
 
     def __init__(self, first: WindowSampler, second: WindowSampler, *, share: float) -> None:
-        super().__init__(first.arrays, first.config)
+        super().__init__(first.arrays, first.config, actions=first.actions)
         self.second, self.share = second, share
 
     def sample(self, batch_size: int, generator: torch.Generator) -> Windows:

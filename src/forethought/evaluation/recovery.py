@@ -199,7 +199,7 @@ def _plan(
     cost = Cost(terms=(term("miss", miss), nearness * term("unlikely", unlikely)))
     sight = Sight(
         encode=lambda _: goal,
-        rollout=model.world_model.rollout,
+        push=model.world_model.push,
         distance=model.distance,
         read=model.read,
         space=space,

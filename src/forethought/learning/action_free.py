@@ -15,6 +15,7 @@ from forethought.config import register
 from forethought.data.store import Dataset
 from forethought.data.windows import WindowConfig, WindowSampler
 from forethought.learning.begin import PERCEPTION, load_perception, save_perception
+from forethought.learning.folder import METRICS, claim_folder
 from forethought.learning.jepa import JEPAConfig
 from forethought.learning.masked import (
     NEED_ACTIONS,
@@ -25,14 +26,8 @@ from forethought.learning.masked import (
 )
 from forethought.learning.masks import BlockMasks, MomentMasks
 from forethought.learning.metrics import JSONLines
-from forethought.learning.train import (
-    METRICS,
-    CollapseWarning,
-    TrainConfig,
-    claim_folder,
-    perceived,
-    vector_normalisers,
-)
+from forethought.learning.preparation import perceived, vector_normalisers
+from forethought.learning.train import CollapseWarning, TrainConfig
 from forethought.learning.trainer import Loop, LoopConfig, OptimiserConfig
 from forethought.model import write_safely
 from forethought.perception.perception import Perception, PerceptionConfig

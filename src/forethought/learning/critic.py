@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from forethought.config import register
 from forethought.cost.critic import CriticConfig
+from forethought.learning.latents import LatentEpisodes
 from forethought.learning.trainer import OptimiserConfig, Stage
-from forethought.types import ForethoughtError
 from forethought.world_model.world_model import WorldModel
 
 
@@ -91,63 +91,6 @@ class CriticTrainingConfig(CriticTraining):
         return CriticStage(self, critic, target, episodes)
 
 
-@dataclass(frozen=True, kw_only=True)
-class LatentEpisodes:
-    """Episodes as frozen latents, one row per world step.
-
-    Attributes:
-        latents: ``(rows, k, d)``.
-        offsets: ``(episodes + 1,)`` first row of each episode.
-        block: world steps in a model step.
-    """
-
-    latents: Float[Tensor, "rows k d"]
-    offsets: Int[Tensor, " episodes_plus_1"]
-    block: int
-
-    def joined(self, others: LatentEpisodes) -> LatentEpisodes:
-        """These episodes, and others behind them."""
-        return LatentEpisodes(
-            latents=torch.cat([self.latents, others.latents]),
-            offsets=torch.cat([self.offsets, others.offsets[1:] + self.offsets[-1]]),
-            block=self.block,
-        )
-
-    def starts(self) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"]]:
-        """Rows from which one model step can be taken, and the last row of their episodes."""
-        rows, last = torch.arange(len(self.latents)), self.last()
-        valid = rows + self.block <= last
-        if not valid.any():
-            raise ForethoughtError(
-                f"no episode is longer than one model step of {self.block} world steps; lower "
-                "action_block or record longer episodes."
-            )
-        return rows[valid], last[valid]
-
-    def starts_of(self, span: int) -> Int[Tensor, " n"]:
-        """Rows from which so many world steps can be taken within their episodes.
-
-        Raises:
-            ForethoughtError: no episode is long enough.
-        """
-        rows, last = torch.arange(len(self.latents)), self.last()
-        valid = rows + span <= last
-        if not valid.any():
-            raise ForethoughtError(
-                f"no episode has {span + 1} rows, which the levels above need; lower their stride "
-                "or the horizon of HierarchyTrainingConfig, or record longer episodes."
-            )
-        return rows[valid]
-
-    def first(self) -> Int[Tensor, " rows"]:
-        """The first row of each row's episode."""
-        return torch.repeat_interleave(self.offsets[:-1], self.offsets.diff())
-
-    def last(self) -> Int[Tensor, " rows"]:
-        """The last row of each row's episode."""
-        return torch.repeat_interleave(self.offsets[1:] - 1, self.offsets.diff())
-
-
 class CriticStage(Stage):
     """Trains a distance on frozen latents.
 
@@ -174,8 +117,7 @@ class CriticStage(Stage):
         self.target = target
         self.episodes = episodes
         self._rows, self._last = episodes.starts()
-        lengths = episodes.offsets.diff()
-        self._first = torch.repeat_interleave(episodes.offsets[:-1], lengths)[self._rows]
+        self._first = episodes.first[self._rows]
 
     def parameters(self) -> Iterable[nn.Parameter]:
         """See :class:`Stage`."""

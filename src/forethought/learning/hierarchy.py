@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from forethought.config import register
-from forethought.learning.critic import LatentEpisodes
+from forethought.learning.latents import LatentEpisodes
 from forethought.learning.trainer import OptimiserConfig, Stage
 from forethought.world_model.hierarchy import HierarchyConfig, Level
 from forethought.world_model.regularisers import SIGReg, SIGRegConfig
@@ -65,7 +65,9 @@ class LevelStage(Stage):
         self.level, self.world_model = level, world_model
         self.latents, self.actions = episodes.latents, actions
         stride = level.steps * episodes.block
-        self.starts = episodes.starts_of(config.horizon * stride)
+        self.starts = episodes.starts_of(
+            config.horizon * stride, remedy="lower the stride of the level or the horizon"
+        )
         self.moments = torch.arange(config.horizon + 1) * stride
         self.done = torch.arange(config.horizon * stride)
         self.sigreg = SIGReg(SIGRegConfig(num_projections=16)).to(world_model.low.device)

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from forethought.config import register
-from forethought.learning.critic import LatentEpisodes
+from forethought.learning.latents import LatentEpisodes
 from forethought.learning.trainer import OptimiserConfig, Stage
 from forethought.world_model.hindsight import Hindsight, HindsightConfig
 from forethought.world_model.world_model import WorldModel

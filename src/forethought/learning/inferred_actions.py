@@ -17,13 +17,14 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from forethought.config import register
-from forethought.learning.critic import LatentEpisodes
+from forethought.learning.latents import LatentEpisodes
 from forethought.learning.trainer import OptimiserConfig, Stage
 from forethought.types import ForethoughtError
 from forethought.world_model.hindsight import HeadsLinear
 from forethought.world_model.probes import explained
 
 CHUNK = 8192
+TOO_SHORT = "leave the actions of the clips out (inferred=None)"
 
 
 @register
@@ -129,7 +130,7 @@ class ActionReader(nn.Module):
 
         Beyond the ends of an episode nothing changes.
         """
-        config, first, last = self.config, episodes.first(), episodes.last()
+        config, first, last = self.config, episodes.first, episodes.last
         near = rows[..., None] + torch.arange(-config.before, config.after + 1)
         near = near.maximum(first[rows][..., None]).minimum(last[rows][..., None])
         latents = episodes.latents.flatten(1)
@@ -164,7 +165,7 @@ class InferringStage(Stage):
         self.optimiser, self.num_heads = config.optimiser, config.num_heads
         self.reader, self.episodes, self.actions = reader, episodes, actions
         self.held_out, self.held_out_actions = held_out, held_out_actions
-        self.rows = episodes.starts_of(1)
+        self.rows = episodes.starts_of(1, remedy=TOO_SHORT)
 
     def begin(self) -> None:
         """See :class:`Stage`."""
@@ -189,7 +190,7 @@ class InferringStage(Stage):
 
     def explained(self) -> float:
         """Share of the variance of held-out actions that is told."""
-        rows = self.held_out.starts_of(1)
+        rows = self.held_out.starts_of(1, remedy=TOO_SHORT)
         told = infer(self.reader, self.held_out)[rows]
         return float(explained(told, self.held_out_actions[rows]).mean())
 

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from forethought.config import register
 from forethought.cost.critic import CriticConfig, Embedding
-from forethought.learning.critic import CriticTraining, LatentEpisodes
+from forethought.learning.critic import CriticTraining
+from forethought.learning.latents import LatentEpisodes
 from forethought.learning.trainer import OptimiserConfig, Stage
 from forethought.types import ForethoughtError, axis_pushes, unit_pushes
 from forethought.world_model.world_model import WorldModel
@@ -170,12 +171,9 @@ class LocalMetricStage(Stage):
         self, latents: Float[Tensor, "b m k d"], pushes: Float[Tensor, "b m p a"]
     ) -> Float[Tensor, "b m p k d"]:
         """One imagined model step from each moment under held pushes."""
-        space = self.world_model.action_space
-        held = pushes.repeat(1, 1, 1, space.block)
-        actions = (space.low + space.high) / 2 + held * (space.high - space.low) / 2
         starts = latents[:, :, None].expand(-1, -1, pushes.shape[2], -1, -1).flatten(0, 2)
-        standard = self.world_model.normalise(actions).flatten(0, 2).unsqueeze(1)
-        return self.world_model.rollout(starts, standard)[:, 1].unflatten(0, pushes.shape[:3])
+        ahead = self.world_model.push(starts, pushes.flatten(0, 2))
+        return ahead.unflatten(0, pushes.shape[:3])
 
     def _place(self, latents: Float[Tensor, "*batch k d"]) -> Float[Tensor, "*batch e"]:
         return self._views(latents)[..., 0, :]

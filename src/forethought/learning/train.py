@@ -5,25 +5,25 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
-from jaxtyping import Float
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 import forethought
 from forethought.allocation import keep_freed_memory
 from forethought.card import MEASURED
-from forethought.config import from_json, register, to_json
-from forethought.data.store import Dataset, EpisodeArrays, Statistics
+from forethought.config import register
+from forethought.data.store import Dataset, EpisodeArrays
 from forethought.data.windows import MixedSampler, WindowConfig, WindowSampler, as_vectors
 from forethought.learning.begin import BeginFrom
 from forethought.learning.checkpoint import Progress, step_generator
-from forethought.learning.critic import CriticTraining, LatentEpisodes, target_of
+from forethought.learning.critic import CriticTraining, target_of
+from forethought.learning.folder import METRICS, SUMMARY, claim_folder
 from forethought.learning.hierarchy import HierarchyTrainingConfig, LevelStage
 from forethought.learning.hindsight import HindsightStage, HindsightTrainingConfig
 from forethought.learning.inferred_actions import (
@@ -32,7 +32,9 @@ from forethought.learning.inferred_actions import (
     InferringStage,
     infer,
 )
-from forethought.learning.metrics import JSONLines, Sink, TensorBoard
+from forethought.learning.latents import LatentEpisodes, encode_rows
+from forethought.learning.metrics import JSONLines, TensorBoard
+from forethought.learning.preparation import perceived, vector_normalisers
 from forethought.learning.pretraining import ObjectiveConfig, PretrainingStage
 from forethought.learning.probing import (
     ProbeReport,
@@ -43,14 +45,10 @@ from forethought.learning.probing import (
 from forethought.learning.trainer import Loop, LoopConfig, Stage
 from forethought.model import CONFIG, Model, ModelConfig, load_model, write_safely
 from forethought.perception.normalise import Normaliser
-from forethought.perception.perception import PerceptionConfig
 from forethought.types import TASK, TASK_SPEC, ArraySpec, ForethoughtError, Signature
 from forethought.world_model.diagnostics import CollapseReport
 from forethought.world_model.world_model import WorldModel, WorldModelConfig
 
-RUN = "run.json"
-SUMMARY = "train.json"
-METRICS = "metrics.jsonl"
 INFERRED = "inferred_actions.safetensors"
 
 
@@ -156,32 +154,16 @@ def train(
     if (out / CONFIG).exists():
         return load_model(out)
     run = _Run(data, config, signature, out, clips=clips)
+    begun = run.learner.model.world_model
     loop = Loop(
         config=LoopConfig(seed=config.seed, visible=visible, checkpoint_s=checkpoint_s),
         learner=run.learner,
         folder=out / "checkpoints",
         metrics=JSONLines(out / METRICS),
-        sinks=_sinks(out, tensorboard),
-        rates=config.begin.rates(run.learner.model.world_model) if config.begin else {},
+        sinks=[TensorBoard(out / "tensorboard")] if tensorboard else [],
+        rates=config.begin.rates(begun) if config.begin else {},
     )
-    progress = loop.resume()
-    if config.inferred:
-        progress = run.infer_actions(config.inferred, loop, progress)
-    stage = run.world_model_stage()
-    progress = loop.run(stage, progress)
-    run.learner.eval()
-    report = stage.report()
-    if config.critic or config.probes or config.hindsight or config.hierarchy:
-        run.encode()
-    if config.critic:
-        progress = loop.run(run.critic_stage(config.critic), progress)
-    if config.hindsight:
-        progress = loop.run(run.hindsight_stage(config.hindsight), progress)
-    if config.hierarchy:
-        for level_stage in run.level_stages(config.hierarchy):
-            progress = loop.run(level_stage, progress)
-    probes = run.probes(config.probes) if config.probes else None
-    run.finish(progress.seconds, report, probes)
+    report = run.through(loop)
     if report.collapsed:
         warnings.warn("\n".join(report.findings), CollapseWarning, stacklevel=2)
     return run.learner.model.eval()
@@ -240,6 +222,31 @@ class _Run:
 
     # ------------------------------------------------------------------ stages
 
+    def through(self, loop: Loop) -> CollapseReport:
+        """Every stage in turn, from where the loop was left; leaves the model in the folder."""
+        config, progress = self.config, loop.resume()
+        if config.inferred:
+            progress = self.infer_actions(config.inferred, loop, progress)
+        pretraining = self.world_model_stage()
+        progress = loop.run(pretraining, progress)
+        self.learner.eval()
+        report = pretraining.report()
+        for stage in self.later_stages():
+            progress = loop.run(stage, progress)
+        probes = self.probes(config.probes) if config.probes else None
+        self.finish(progress.seconds, report, probes)
+        return report
+
+    def later_stages(self) -> Iterator[Stage]:
+        """What is learned on the latents of the finished world model."""
+        config = self.config
+        if config.critic:
+            yield self.critic_stage(config.critic)
+        if config.hindsight:
+            yield self.hindsight_stage(config.hindsight)
+        if config.hierarchy:
+            yield from self.level_stages(config.hierarchy)
+
     def _windows(self, arrays: EpisodeArrays, actions: Tensor | None = None) -> WindowSampler:
         objective, model = self.config.objective, self.config.world_model
         return WindowSampler(
@@ -290,17 +297,11 @@ class _Run:
             self._windows(self.held_out),
         )
 
-    def encode(self) -> None:
-        """Freezes the world model and encodes every recorded row."""
-        world_model = self.learner.model.world_model
-        self.latents = encode_rows(world_model, self.train)
-        self.held_out_latents = encode_rows(world_model, self.held_out)
-
     def critic_stage(self, config: CriticTraining) -> Stage:
         """The temporal distance, on frozen latents."""
         critic, target = self.learner.model.critic, self.learner.critic_target
         assert critic is not None and target is not None
-        episodes = self._episodes()
+        episodes = self.episodes
         if self.clips is not None:
             episodes = episodes.joined(self._encoded(self.silent()))
         return config.stage(self.learner.model.world_model, critic, target, episodes)
@@ -324,7 +325,7 @@ class _Run:
         model = self.learner.model
         assert model.hindsight is not None
         return HindsightStage(
-            config, model.hindsight, model.world_model, self._episodes(), as_vectors(self.train)
+            config, model.hindsight, model.world_model, self.episodes, as_vectors(self.train)
         )
 
     def level_stages(self, config: HierarchyTrainingConfig) -> list[LevelStage]:
@@ -332,25 +333,22 @@ class _Run:
         model, actions = self.learner.model, as_vectors(self.train)
         assert model.hierarchy is not None
         return [
-            LevelStage(config, number, level, model.world_model, self._episodes(), actions)
+            LevelStage(config, number, level, model.world_model, self.episodes, actions)
             for number, level in enumerate(model.hierarchy.levels, start=1)
         ]
 
-    def _episodes(self) -> LatentEpisodes:
-        return LatentEpisodes(
-            latents=self.latents,
-            offsets=self.train.offsets,
-            block=self.config.world_model.action_block,
-        )
+    @cached_property
+    def episodes(self) -> LatentEpisodes:
+        """The episodes as the finished world model perceives them."""
+        return self._encoded(self.train)
 
     def probes(self, config: ProbeTrainingConfig) -> ProbeReport:
         """Fits the probes; says what they find in held-out episodes."""
-        model = self.learner.model
-        quantities = self.train.observation[config.key]
-        fit_probes(
-            model, config, self.latents, quantities, step_generator(self.config.seed, "probes", 0)
-        )
-        return probe_report(model, self.held_out_latents, self.held_out.observation[config.key])
+        model, generator = self.learner.model, step_generator(self.config.seed, "probes", 0)
+        latents, quantities = self.episodes.latents, self.train.observation[config.key]
+        fit_probes(model, config, latents, quantities, generator)
+        held_out = encode_rows(model.world_model, self.held_out)
+        return probe_report(model, held_out, self.held_out.observation[config.key])
 
     def _inference(self) -> dict[str, float] | None:
         """How well actions were inferred: share of the variance of held-out ones."""
@@ -403,48 +401,6 @@ def perceived_signature(signature: Signature, config: TrainConfig) -> Signature:
     )
 
 
-def perceived(
-    signature: Signature,
-    perception: PerceptionConfig,
-    *,
-    recipe: str,
-    image_size: tuple[int, int] | None,
-    wanted: Sequence[str] = (),
-) -> Signature:
-    """What a perception will be given; see :func:`perceived_signature`.
-
-    Args:
-        signature: of the data.
-        perception: what is perceived.
-        recipe: named in errors.
-        image_size: height and width that images are reduced to; None for their own.
-        wanted: other keys that the data must have.
-
-    Raises:
-        ForethoughtError: the data lack a key, or hold it in another form than the recipe needs.
-    """
-    observation, known = {}, {**signature.observation, TASK: TASK_SPEC}
-    for key in [*perception.encoders, *wanted]:
-        if key not in known:
-            raise ForethoughtError(
-                f"recipe {recipe!r} needs {key!r}, which the data lack; they have "
-                f"{sorted(signature.observation)}. Choose a recipe for these keys, or import the "
-                "missing one."
-            )
-    for key in perception.encoders:
-        spec = known[key]
-        if len(spec.shape) == 3 and image_size:
-            spec = replace(spec, shape=(*image_size, spec.shape[2]))
-        observation[key] = spec
-    result = replace(signature, observation=observation)
-    perception.tokens(result)
-    with torch.device("meta"):
-        # Only to be told what does not fit: on this device weights take neither time nor memory.
-        for key, encoder in perception.encoders.items():
-            encoder.build(observation[key], perception.frame_stack)
-    return result
-
-
 def _reader(config: TrainConfig, world_model: WorldModel) -> ActionReader | None:
     """What reads actions from latents, where that is asked for."""
     if config.inferred is None:
@@ -477,42 +433,6 @@ def _check_clips(clips: Dataset, signature: Signature, config: TrainConfig) -> N
             )
 
 
-def claim_folder(
-    out: Path, config: Any, data: Dataset, *, clips: Dataset | None = None, resume: bool
-) -> None:
-    """Makes the folder of a run, or checks that it holds the run to resume."""
-    resolved = {
-        "config": to_json(config),
-        "data": str(data.path),
-        "clips": str(clips.path) if clips else None,
-    }
-    record = out / RUN
-    if record.exists():
-        if not resume:
-            raise ForethoughtError(
-                f"{out}: a run is in this folder. Continue it with --resume, or give another --out."
-            )
-        _check_same_run(record, resolved)
-        return
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ForethoughtError(f"{out}: not an empty folder, and no run; give another --out.")
-    out.mkdir(parents=True, exist_ok=True)
-    write_safely(record, json.dumps(resolved, indent=2).encode())
-
-
-def _check_same_run(record: Path, resolved: dict[str, Any]) -> None:
-    known = json.loads(record.read_text())
-    # Read and written again, so that settings which are newer than the run have their defaults.
-    known["config"] = to_json(from_json(known["config"], where=f"{record}: config"))
-    for key in ("data", "clips", "config"):
-        if known.get(key) != resolved[key]:
-            raise ForethoughtError(
-                f"{record}: the run in this folder has another {key}; resuming would mix two "
-                "runs. Resume with the recipe, seed, steps and data it was started with, or give "
-                "another --out."
-            )
-
-
 def normalisers_of(
     data: Dataset, config: TrainConfig, train_ids: Sequence[int]
 ) -> dict[str, Normaliser]:
@@ -529,39 +449,6 @@ def normalisers_of(
     return normalisers
 
 
-def vector_normalisers(
-    signature: Signature, statistics: Statistics, perception: PerceptionConfig
-) -> dict[str, Normaliser]:
-    """Standardisation of the perceived vectors."""
-    return {
-        key: Normaliser(statistics[key].mean, statistics[key].std, statistics[key].change_std)
-        for key in perception.encoders
-        if key != TASK and len(signature.observation[key].shape) == 1
-    }
-
-
-@torch.no_grad()
-def encode_rows(
-    world_model: WorldModel, arrays: EpisodeArrays, *, batch_size: int = 512
-) -> Float[Tensor, "rows k d"]:
-    """Latents of every recorded row."""
-    sampler = WindowSampler(
-        arrays,
-        WindowConfig(
-            length=1,
-            action_block=1,
-            frame_stack=world_model.config.perception.frame_stack,
-            frame_gap=world_model.config.perception.frame_gap,
-        ),
-    )
-    device = world_model.low.device
-    parts = []
-    for episodes, steps in sampler.rows(batch_size):
-        clip = sampler.at(episodes, steps).observation
-        parts.append(world_model.encode({k: v.to(device) for k, v in clip.items()})[:, 0].cpu())
-    return torch.cat(parts)
-
-
 def _keys(config: TrainConfig) -> list[str]:
     keys = list(config.world_model.perception.encoders)
     if config.probes and config.probes.key not in keys:
@@ -571,7 +458,3 @@ def _keys(config: TrainConfig) -> list[str]:
 
 def _names(spec: ArraySpec) -> tuple[str, ...]:
     return spec.names or tuple(f"[{i}]" for i in range(spec.shape[0]))
-
-
-def _sinks(out: Path, tensorboard: bool) -> list[Sink]:
-    return [TensorBoard(out / "tensorboard")] if tensorboard else []

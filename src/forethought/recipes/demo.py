@@ -12,7 +12,7 @@ from rich.console import Console
 from forethought import data, evaluation, recipes, worlds
 from forethought.evaluation.planning import PlanningResults
 from forethought.evaluation.report import demo_report
-from forethought.learning.train import SUMMARY
+from forethought.learning.folder import SUMMARY
 from forethought.model import note_measured, write_safely
 from forethought.types import ForethoughtError
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from forethought.actor import CEM
 from forethought.cost.critic import QuasimetricDistanceConfig
 from forethought.data.record import TRUTH
@@ -30,27 +32,39 @@ def pendulum() -> Recipe:
     return Recipe(
         name="pendulum",
         description="Gymnasium's pendulum from pixels: swing up and hold; about two minutes",
-        training=_training,
+        training=partial(momentum_training, recipe="pendulum", predictor=(128, 128), num_steps=900),
         acting=Acting(planner=CEM(horizon=6, num_samples=64, num_iterations=3, num_elites=8)),
         recording=Recording(world="pendulum", num_episodes=1500, episode_length=60, num_worlds=50),
         planning=PlanningProtocol(episodes=100, budget=200, hold=20),
     )
 
 
-def _training(signature: Signature) -> TrainConfig:
+def momentum_training(
+    signature: Signature, *, recipe: str, predictor: tuple[int, ...], num_steps: int
+) -> TrainConfig:
+    """Of worlds with momentum, seen by one camera: two frames, one latent vector, a quasimetric.
+
+    Args:
+        signature: of the data.
+        recipe: the name it goes by.
+        predictor: width of each hidden layer of the predictor.
+        num_steps: of pretraining.
+    """
     (camera,) = signature.cameras
     return TrainConfig(
-        recipe="pendulum",
+        recipe=recipe,
         world_model=WorldModelConfig(
             perception=PerceptionConfig(
                 encoders={camera: CNNConfig(width=32, patch=4, channels=(32, 48, 64))},
                 frame_stack=2,
             ),
-            predictor=ResidualMLPConfig(hidden=(128, 128)),
+            predictor=ResidualMLPConfig(hidden=predictor),
             action_block=3,
         ),
         objective=JEPAConfig(
-            optimiser=OptimiserConfig(num_steps=900, batch_size=32, learning_rate=3e-3, clip=5.0),
+            optimiser=OptimiserConfig(
+                num_steps=num_steps, batch_size=32, learning_rate=3e-3, clip=5.0
+            ),
             regularisers=(
                 VICRegConfig(weight=1.0, covariance=0.25),
                 InverseDynamicsConfig(weight=1.0),

@@ -39,25 +39,18 @@ def rooms_maze() -> Recipe:
                     held_share=0.25,
                 ),
             ),
-            goal=map_of_macro_actions,
+            goal=maze_map,
             attempts=AttemptsConfig(),
         ),
         recording=Recording(world="rooms_maze", num_episodes=1500, episode_length=150),
-        planning=PlanningProtocol(episodes=90, budget=400),
+        planning=PlanningProtocol(episodes=60, budget=400),
     )
 
 
-def map_of_macro_actions(observation: Observation) -> RoadmapGoal:
-    """Fewer nodes, further apart, than a map of single model steps needs."""
+def maze_map(observation: Observation) -> RoadmapGoal:
+    """A map as large as the maze."""
     return RoadmapGoal(
-        observation=observation,
-        num_nodes=150,
-        num_chains=80,
-        chain_steps=12,
-        pushes=24,
-        join=0.6,
-        near=0.6,
-        support=2,
+        observation=observation, num_nodes=400, pushes=16, join=0.6, near=0.6, support=2
     )
 
 

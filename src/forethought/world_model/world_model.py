@@ -111,6 +111,22 @@ class WorldModel(nn.Module):
         """Model actions in world units to standard units, as the predictor takes them."""
         return self.action_normaliser(actions)
 
+    def held(self, units: Float[Tensor, "*batch c"]) -> Float[Tensor, "*batch a"]:
+        """The standardised model action that holds one world action.
+
+        Args:
+            units: world actions in units of their box, from -1 to 1.
+        """
+        shares = units.repeat(*(1 for _ in units.shape[:-1]), self.config.action_block)
+        middle, half = (self.low + self.high) / 2, (self.high - self.low) / 2
+        return self.normalise(middle + half * shares)
+
+    def push(
+        self, latents: Float[Tensor, "n k d"], units: Float[Tensor, "n c"]
+    ) -> Float[Tensor, "n k d"]:
+        """What follows when world actions, in units of their box, are held for a model step."""
+        return self.rollout(latents, self.held(units).unsqueeze(1))[:, 1]
+
     def rollout(
         self,
         latents: Float[Tensor, "n k d"],

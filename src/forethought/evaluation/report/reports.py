@@ -27,8 +27,8 @@ from forethought.evaluation.report.page import (
     write_page,
 )
 from forethought.evaluation.statistics import Estimate, rank_correlation
+from forethought.learning.folder import METRICS, SUMMARY
 from forethought.learning.metrics import read_metrics
-from forethought.learning.train import METRICS, SUMMARY
 from forethought.model import Model, load_model
 from forethought.types import World
 
