@@ -182,3 +182,14 @@ def test_a_map_holds_no_more_nodes_than_it_may() -> None:
     known = goal._map(sight, Plane(), start, aim, torch.Generator().manual_seed(0))
     assert len(known.places) == 60
     assert (known.edges.fill_diagonal_(UNREACHED).amin(1) < UNREACHED).float().mean() > 0.8
+
+
+def test_imagination_that_comes_nowhere_makes_a_map_of_the_two_ends() -> None:
+    """Fewer nodes than ways are asked for: the goal is as far as is ever told, if not at hand."""
+    sight = replace(sight_of([]), push=lambda latents, units: latents)
+    goal = RoadmapGoal(support=3)
+    generator = torch.Generator().manual_seed(0)
+    far = goal._map(sight, Plane(), torch.zeros(1, 2), torch.full((1, 2), 5.0), generator)
+    assert far.to_goal.tolist() == [0, UNREACHED]
+    near = goal._map(sight, Plane(), torch.zeros(1, 2), torch.full((1, 2), 0.2), generator)
+    assert near.to_goal[1] < 0.4

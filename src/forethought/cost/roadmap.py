@@ -299,6 +299,8 @@ def shortest_to_first(
     onward = edges.clone().fill_diagonal_(UNREACHED)
     onward[:, 0] = UNREACHED
     length = straight
+    if support > len(edges):
+        return length  # So many ways lead on from nowhere.
     for _ in range(rounds):
         ways = (onward + length).topk(support, largest=False).values
         shorter = torch.minimum(length, ways[:, -1])

@@ -51,6 +51,10 @@ class OptimiserConfig:
     weight_decay: float = 0.0
     clip: float = 1.0
 
+    def scaled(self, share: float) -> OptimiserConfig:
+        """So many times the steps, one at least; all else as it is."""
+        return replace(self, num_steps=max(1, round(share * self.num_steps)))
+
     def learning_rate_at(self, step: int) -> float:
         """The learning rate of one step."""
         warm = min(1.0, (step + 1) / max(1, self.warmup_steps))

@@ -97,21 +97,28 @@ def configure(
         recipe: its name.
         signature: of the data.
         seed: of weights, batches and the split.
-        steps: steps of pretraining instead of the recipe's; the critic's follow in proportion.
+        steps: steps of pretraining instead of the recipe's; all others follow in proportion.
     """
     config = replace(get(recipe).training(signature), seed=seed)
     return config if steps is None else _scaled(config, steps)
 
 
 def _scaled(config: TrainConfig, steps: int) -> TrainConfig:
-    """The same run with another number of pretraining steps, and the critic's in proportion."""
+    """The same run with another number of pretraining steps, and those after it in proportion."""
     objective, critic = config.objective, config.critic
     share = steps / objective.optimiser.num_steps
     optimiser = replace(objective.optimiser, num_steps=steps)
     config = replace(config, objective=replace(objective, optimiser=optimiser))
-    if critic is None:
-        return config
-    return replace(config, critic=critic.with_steps(round(share * critic.optimiser.num_steps)))
+    if critic is not None:
+        scaled = critic.with_steps(round(share * critic.optimiser.num_steps))
+        config = replace(config, critic=scaled)
+    if (hindsight := config.hindsight) is not None:
+        scaled = replace(hindsight, optimiser=hindsight.optimiser.scaled(share))
+        config = replace(config, hindsight=scaled)
+    if (hierarchy := config.hierarchy) is not None:
+        scaled = replace(hierarchy, optimiser=hierarchy.optimiser.scaled(share))
+        config = replace(config, hierarchy=scaled)
+    return config
 
 
 def train(
@@ -136,7 +143,7 @@ def train(
         recipe: name of the recipe.
         out: folder of the run.
         seed: of weights, batches and the split.
-        steps: steps of pretraining instead of the recipe's; the critic's follow in proportion.
+        steps: steps of pretraining instead of the recipe's; all others follow in proportion.
         begin: folder of a run or of pretraining whose perception is taken to begin with.
         freeze: leave that perception as it is.
         clips: recordings whose actions are not looked at; the critic learns from them as well.

@@ -92,7 +92,7 @@ def grid_training(signature: Signature) -> TrainConfig:
         ),
         objective=JEPAConfig(
             optimiser=OptimiserConfig(
-                num_steps=3000, batch_size=16, learning_rate=3e-3, warmup_steps=200, clip=5.0
+                num_steps=2000, batch_size=16, learning_rate=3e-3, warmup_steps=200, clip=5.0
             ),
             error=SquaredError(weight=8.0),
             regularisers=(
