@@ -3,8 +3,8 @@
 Training is told in seconds of the processor, from opening the recording to the last probe, so that
 other work on the machine counts for little. The rooms with a fixed wall are trained as their recipe
 says. The arm is shortened to 600 of its recipe's 1,500 steps and measured on 50 tasks, the rooms
-with random walls to 800 of 2,000 steps and measured on 30. Shortened figures compare, and say little
-about how good a recipe is.
+with random walls to 800 of 2,000 and measured on 30. Shortened figures compare, and say little of
+how good a recipe is.
 
 Parts can be run by themselves, e.g. ``python benchmarks/encoders.py --resume --only reacher/``;
 what is finished of the others is taken as it is.

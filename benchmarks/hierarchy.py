@@ -31,7 +31,7 @@ from forethought.model import Model
 from forethought.recipes.rooms_maze import maze_map
 from forethought.types import Observation, Planner
 from forethought.world_model import HierarchyConfig, LevelConfig
-from harness import Benchmark, Figure, estimate, figure, main
+from harness import WORK, Benchmark, Figure, estimate, figure, main
 
 FIRST_TASK = 1_000_000
 FAR_REACH = 8.0
@@ -152,7 +152,7 @@ def measure(benchmark: Benchmark) -> None:
 def compare(benchmark: Benchmark, study: Study, seed: int) -> None:
     """Every way to act on one model."""
     prefix = f"{study.world}, seed {seed}: "
-    if f"{study.world}/{seed}".startswith(benchmark.only):
+    if benchmark.only.startswith(f"{study.world}/{seed}") or study.world.startswith(benchmark.only):
         benchmark.folder(f"{study.world}/{seed}-model")
     for label, way in study.ways.items():
         benchmark.part(
@@ -186,7 +186,7 @@ def against_flat(benchmark: Benchmark, study: Study, prefix: str) -> list[Figure
 
 def effort(benchmark: Benchmark, study: Study, seed: int) -> list[Figure]:
     """What training took."""
-    summary = benchmark.folder(f"{study.world}/{seed}-model", fresh=False) / "run" / SUMMARY
+    summary = WORK / benchmark.name / study.world / f"{seed}-model" / "run" / SUMMARY
     if not summary.exists():
         return []
     seconds = json.loads(summary.read_text())["train_seconds"]
@@ -255,10 +255,10 @@ def reached(prefix: str, model: Model, study: Study, way: Way) -> list[Figure]:
         for start in range(0, len(seeds[kind]), study.at_once):
             some = seeds[kind][start : start + study.at_once]
             met.append(act(model, study, way, some, tally))
-        goal = ">= 0.8" if (kind == study.kinds[-1] and prefix.endswith("two levels: ")) else None
+        wanted = kind == study.kinds[-1] and prefix.endswith("two levels: ")
         share = wilson(np.concatenate(met)).to_json()
         figures += [
-            estimate(f"{prefix}success, {kind}", share, goal),
+            estimate(f"{prefix}success, {kind}", share, ">= 0.8" if wanted else None),
             figure(f"{prefix}candidates a task, {kind}", tally.candidates / len(seeds[kind])),
         ]
     return figures

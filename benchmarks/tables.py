@@ -129,13 +129,38 @@ HEADLINES = [
     ),
     (
         "hierarchy",
-        "two_rooms, seed 0: flat, horizon 16: success across",
+        "two_rooms, seed 0: flat, horizon 16: success, across",
         "across rooms without a critic: one level",
     ),
     (
         "hierarchy",
-        "two_rooms, seed 0: two levels: success across",
-        "two levels, as many candidates",
+        "two_rooms, seed 0: two levels: success, across",
+        "two levels there",
+    ),
+    (
+        "hierarchy",
+        "rooms_maze, seed 0: flat, horizon 8: success, far",
+        "25 rooms, unseen layouts, goals six doors away and more: one level",
+    ),
+    (
+        "hierarchy",
+        "rooms_maze, seed 0: two levels: success, far",
+        "two levels there",
+    ),
+    (
+        "transfer",
+        "two_rooms, scratch, 20 of 200 labelled, seed 0: success",
+        "two rooms, 20 episodes with actions: success",
+    ),
+    (
+        "transfer",
+        "two_rooms, pretrained, fine-tuned, 20 of 200 labelled, actions inferred, seed 0: success",
+        "the same and 600 without: actions inferred",
+    ),
+    (
+        "transfer",
+        "two_rooms, scratch, 100 of 200 labelled, seed 0: success",
+        "100 episodes with actions",
     ),
     (
         "latent_variable",

@@ -193,3 +193,24 @@ def test_imagination_that_comes_nowhere_makes_a_map_of_the_two_ends() -> None:
     assert far.to_goal.tolist() == [0, UNREACHED]
     near = goal._map(sight, Plane(), torch.zeros(1, 2), torch.full((1, 2), 0.2), generator)
     assert near.to_goal[1] < 0.4
+
+
+def test_a_map_is_made_anew_for_an_agent_that_begins_again() -> None:
+    """Its account is empty then, and what was closed is open."""
+    tried = torch.tensor([[0.0, 0.0], [1.0, 0.0]]).view(1, 2, 1, 2)
+    account = [tried]
+    goal = RoadmapGoal(
+        observation={"observation.state": np.array([[2.0, 0.0]], np.float32)},
+        num_nodes=200,
+        pushes=24,
+        near=1.0,
+        join=0.8,
+        support=1,
+        alike=0.5,
+    )
+    distance = goal.bind(sight_of(account))
+    paths = torch.tensor([[0.0, 0.0], [1.0, 0.0]]).view(1, 1, 2, 1, 2)
+    imagined = Imagination(latents=paths, actions=torch.zeros(1, 1, 1, 2))
+    assert float(distance(imagined)) == goal.longest
+    account[0] = tried[:0]
+    assert float(distance(imagined)) < 4

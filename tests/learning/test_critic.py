@@ -106,6 +106,8 @@ def test_errors_equal_their_closed_forms() -> None:
 def test_novel_places_are_far_from_the_known_and_from_each_other() -> None:
     """Of two that are near each other the first is taken."""
     found = torch.tensor([[0.1], [1.0], [1.3], [1.6], [5.0]])
-    assert novel(found, torch.tensor([[0.0]]), 0.5).tolist() == [1, 3, 4]
-    assert novel(found, torch.tensor([[0.0], [5.2]]), 0.5).tolist() == [1, 3]
-    assert novel(found[:1], torch.tensor([[0.0]]), 0.5).tolist() == []
+    assert novel(found, torch.tensor([[0.0]]), 0.5, most=9).tolist() == [1, 3, 4]
+    assert novel(found, torch.tensor([[0.0], [5.2]]), 0.5, most=9).tolist() == [1, 3]
+    assert novel(found[:1], torch.tensor([[0.0]]), 0.5, most=9).tolist() == []
+    assert novel(found, torch.tensor([[0.0]]), 0.5, most=2).tolist() == [1, 3]
+    assert novel(found, torch.tensor([[0.0]]), 0.5, most=0).tolist() == []

@@ -190,7 +190,7 @@ def test_what_is_asked_on_the_way_is_asked_of_every_level() -> None:
 
 
 def test_a_cost_sees_each_level_by_its_own_clock(recorded, tmp_path) -> None:
-    """What a term is told of when a level above is scored are that level's macro-actions."""
+    """What is searched is the level's; a push is the world model's, held for one of its steps."""
     config = recipes.configure("two_rooms", recorded.signature, steps=5)
     training = HierarchyTrainingConfig(
         hierarchy=TWO_LEVELS, optimiser=OptimiserConfig(num_steps=5, batch_size=8), horizon=1
@@ -215,6 +215,14 @@ def test_a_cost_sees_each_level_by_its_own_clock(recorded, tmp_path) -> None:
     world = worlds.make("two_rooms", 1)
     agent.act({key: value[0] for key, value in world.reset([1]).items()})
     above = [sight for sight in seen if sight.space.dim == 4]
+    world_model = model.world_model
+    latents, units = torch.randn(3, 1, world_model.width), torch.tensor([[1.0, 0.0]] * 3)
+    # Fully to the right in every world step, in world units.
+    taken = world_model.high * units.repeat(1, world_model.config.action_block)
+    with torch.no_grad():
+        ahead = world_model.rollout(latents, world_model.normalise(taken)[:, None])[:, 1]
+        for sight in seen:
+            torch.testing.assert_close(sight.push(latents, units), ahead)
     assert len(above) >= 2 and seen[0].space.dim == model.world_model.action_space.dim
 
 

@@ -20,7 +20,7 @@ class Arguments(Common):
     recipe: str = "two_rooms"
     """Which configuration, see `forethought recipes`."""
     steps: int | None = None
-    """Steps of pretraining instead of the recipe's; all others follow in proportion."""
+    """Steps of pretraining instead of the recipe's; critic's and levels' follow in proportion."""
     seed: int = 0
     """Of weights, batches and the split."""
     begin: Path | None = None

@@ -191,16 +191,19 @@ class RoadmapGoal(CostTerm):
         starts: Float[Tensor, "b k d"],
         goals: Float[Tensor, "b k d"],
     ) -> None:
-        """Makes all maps at first, and later those anew on which the agent has long been lost."""
+        """Makes all maps at first, and later those anew on which the agent has long been lost, or
+        whose agent has forgotten what it tried: it has begun again."""
         if not atlas.maps:
             for start, goal in zip(starts, goals, strict=True):
                 atlas.maps.append(self._map(sight, metric, start, goal, atlas.generator))
             atlas.lost = [0] * len(atlas.maps)
             return
+        account = sight.in_vain() or [()] * len(atlas.maps)
         for number, place in enumerate(metric.embed(starts)):
-            left = float(self._from(atlas.maps[number], place[None]))
+            known = atlas.maps[number]
+            left = float(self._from(known, place[None]))
             atlas.lost[number] = atlas.lost[number] + 1 if left >= self.longest else 0
-            if atlas.lost[number] >= self.patience:
+            if atlas.lost[number] >= self.patience or len(account[number]) < len(known.closed):
                 start, goal = starts[number], goals[number]
                 atlas.maps[number] = self._map(sight, metric, start, goal, atlas.generator)
                 atlas.lost[number] = 0
@@ -220,7 +223,8 @@ class RoadmapGoal(CostTerm):
             ahead = self._pushed(sight, nodes[done : done + EXPANDED_AT_ONCE], generator)
             come_to = metric.embed(ahead)
             expanded.append(come_to)
-            new = novel(come_to.flatten(0, 1), places, self.spacing)[: self.num_nodes - len(nodes)]
+            room = max(0, self.num_nodes - len(nodes))
+            new = novel(come_to.flatten(0, 1), places, self.spacing, most=room)
             nodes = torch.cat([nodes, ahead.flatten(0, 1)[new]])
             places = torch.cat([places, come_to.flatten(0, 1)[new]])
         edges = self._joined(places, torch.cat(expanded))
@@ -270,14 +274,16 @@ def roadmap_goal(
 
 
 def novel(
-    found: Float[Tensor, "n e"], known: Float[Tensor, "m e"], spacing: float
+    found: Float[Tensor, "n e"], known: Float[Tensor, "m e"], spacing: float, *, most: int
 ) -> Int[Tensor, " c"]:
     """Which of the found places, in their order, are that far from all known and chosen ones."""
     far = torch.cdist(found, known).amin(1) >= spacing
     candidates = far.nonzero().squeeze(1)
-    apart = torch.cdist(found[candidates], found[candidates]) >= spacing
+    apart = (torch.cdist(found[candidates], found[candidates]) >= spacing).cpu()
     chosen: list[int] = []
     for number in range(len(candidates)):
+        if len(chosen) == most:
+            break
         if bool(apart[number, chosen].all()):
             chosen.append(number)
     return candidates[chosen]

@@ -63,7 +63,7 @@ class WindowSampler:
     Args:
         arrays: the episodes.
         config: the form of the clips.
-        actions: in place of the recorded ones, as vectors; None for those.
+        actions: in place of the recorded ones, as vectors; None for those. Kept as ``actions``.
 
     Raises:
         ForethoughtError: no episode is long enough for one clip.

@@ -21,7 +21,7 @@ def perceived(
     image_size: tuple[int, int] | None,
     wanted: Sequence[str] = (),
 ) -> Signature:
-    """What a perception will be given; see :func:`perceived_signature`.
+    """What a perception will be given; see :func:`~forethought.learning.train.perceived_signature`.
 
     Args:
         signature: of the data.

@@ -97,14 +97,15 @@ def configure(
         recipe: its name.
         signature: of the data.
         seed: of weights, batches and the split.
-        steps: steps of pretraining instead of the recipe's; all others follow in proportion.
+        steps: steps of pretraining instead of the recipe's; those of critic,
+            hindsight and levels follow in proportion.
     """
     config = replace(get(recipe).training(signature), seed=seed)
     return config if steps is None else _scaled(config, steps)
 
 
 def _scaled(config: TrainConfig, steps: int) -> TrainConfig:
-    """The same run with another number of pretraining steps, and those after it in proportion."""
+    """The same run with another number of pretraining steps, and later stages' in proportion."""
     objective, critic = config.objective, config.critic
     share = steps / objective.optimiser.num_steps
     optimiser = replace(objective.optimiser, num_steps=steps)
@@ -143,7 +144,8 @@ def train(
         recipe: name of the recipe.
         out: folder of the run.
         seed: of weights, batches and the split.
-        steps: steps of pretraining instead of the recipe's; all others follow in proportion.
+        steps: steps of pretraining instead of the recipe's; those of critic,
+            hindsight and levels follow in proportion.
         begin: folder of a run or of pretraining whose perception is taken to begin with.
         freeze: leave that perception as it is.
         clips: recordings whose actions are not looked at; the critic learns from them as well.
