@@ -48,7 +48,7 @@ def two_rooms_random() -> Recipe:
     """Wall and door drawn per episode: tokens in a grid, a local metric, an imagined map."""
     return Recipe(
         name="two_rooms_random",
-        description="two rooms with wall and door drawn per episode; some minutes on a CPU",
+        description="two rooms with wall and door drawn per episode; six minutes on a CPU",
         training=grid_training,
         acting=Acting(
             planner=CEM(
