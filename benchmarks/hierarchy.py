@@ -152,8 +152,9 @@ def measure(benchmark: Benchmark) -> None:
 def compare(benchmark: Benchmark, study: Study, seed: int) -> None:
     """Every way to act on one model."""
     prefix = f"{study.world}, seed {seed}: "
-    if benchmark.only.startswith(f"{study.world}/{seed}") or study.world.startswith(benchmark.only):
-        benchmark.folder(f"{study.world}/{seed}-model")
+    parts = f"{study.world}/{seed}-"
+    if parts.startswith(benchmark.only) or benchmark.only.startswith(parts):
+        benchmark.folder(f"{parts}model")
     for label, way in study.ways.items():
         benchmark.part(
             f"{study.world}/{seed}-{label}",

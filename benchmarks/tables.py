@@ -212,14 +212,20 @@ BEGIN, END = "<!-- results -->", "<!-- end of results -->"
 
 
 def headlines() -> str:
-    """The README's table; a figure that has not been measured yet is left out."""
+    """The README's table; what has not been measured yet is left out.
+
+    Raises:
+        ValueError: a benchmark has been measured, and none of its figures has the name.
+    """
     lines = ["| what | measured | interval | n | goal | holds |", "|---|---|---|---|---|---|"]
     for name, wanted, label in HEADLINES:
         path = ROOT / "benchmarks" / "results" / f"{name}.json"
-        figures = json.loads(path.read_text())["figures"] if path.exists() else []
-        for figure in figures:
-            if figure["name"] == wanted:
-                lines.append(row({**figure, "name": label}))
+        if not path.exists():
+            continue
+        found = [one for one in json.loads(path.read_text())["figures"] if one["name"] == wanted]
+        if not found:
+            raise ValueError(f"{path}: no figure {wanted!r}; correct HEADLINES, or measure again.")
+        lines.append(row({**found[0], "name": label}))
     return "\n".join(lines)
 
 
