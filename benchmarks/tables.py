@@ -149,17 +149,17 @@ HEADLINES = [
     ),
     (
         "transfer",
-        "two_rooms, scratch, 20 of 200 labelled, seed 0: success",
+        "two_rooms, scratch, 20 labelled, seed 0: success",
         "two rooms, 20 episodes with actions: success",
     ),
     (
         "transfer",
-        "two_rooms, pretrained, fine-tuned, 20 of 200 labelled, actions inferred, seed 0: success",
+        "two_rooms, pretrained, fine-tuned, 20 labelled, actions inferred, seed 0: success",
         "the same and 600 without: actions inferred",
     ),
     (
         "transfer",
-        "two_rooms, scratch, 100 of 200 labelled, seed 0: success",
+        "two_rooms, scratch, 100 labelled, seed 0: success",
         "100 episodes with actions",
     ),
     (

@@ -3,7 +3,7 @@
 Pictures are plentiful, recorded actions are few: 600 clips of the two rooms without actions, as
 many as the recipe records, and 100 episodes with actions. Each arm says how many of the 100 it has
 seen ("labelled") and what it makes of the clips. A tenth of them is too little to learn from by
-itself, so that arms can differ. The same is then asked where 200 episodes have actions.
+itself, so that arms can differ. The same is then asked where 200 and 400 episodes have actions.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import torch
@@ -43,7 +44,9 @@ from harness import Benchmark, Figure, estimate, figure, main
 
 CLIPS, LENGTH = 600, 100
 """Episodes whose pictures are shown without actions, and rows of each."""
-LABELLED = (10, 20, 50, 100)
+RECORDED = (100, 200, 400)
+"""Episodes recorded with actions: a tenth of them, with clips, against half of them by itself."""
+LABELLED = (10, 20, 40, 50, 100, 200)
 """How many episodes may have their actions told; the first of those whose pictures are shown."""
 TASKS, BUDGET, FIRST_TASK = 200, 200, 1_000_000
 HORIZONS = (5, 10)
@@ -65,8 +68,8 @@ class Turned(TwoRooms):
         return super().step(np.stack([pushes[:, 1], -pushes[:, 0]], axis=1))
 
 
-PRETRAINED = "two_rooms, pretrained, fine-tuned, 10 % labelled, actions inferred"
-HALF, HALF_OF_200 = "scratch with 50 %", "scratch with 100 of 200"
+PRETRAINED = "two_rooms, pretrained, fine-tuned, {} labelled, actions inferred"
+SCRATCH = "two_rooms, scratch, {} labelled"
 
 MakeWorld = Callable[[int], World]
 WORLDS: dict[str, MakeWorld] = {
@@ -180,8 +183,8 @@ class Arms:
         frozen: bool = False,
         clips: bool = False,
         inferred: bool = False,
-    ) -> tuple[float, Path]:
-        """Trains one arm and measures it; its success, and the folder of its run.
+    ) -> float:
+        """Trains one arm and measures it; its success.
 
         Args:
             name: of the arm.
@@ -196,8 +199,7 @@ class Arms:
         objective = config.objective
         assert isinstance(objective, JEPAConfig)
         objective = replace(objective, frozen_encoder=frozen)
-        label = "".join(one if one.isalnum() else "-" for one in name)
-        out = self.benchmark.folder(f"{label}-{self.seed}") / "run"
+        out = self.out(name)
         model = train(
             recorded.labelled[count],
             replace(
@@ -224,8 +226,12 @@ class Arms:
             self.reach(prefix, model, recorded.make)
             found = self.benchmark.figures[before:]
             kept.write_text(json.dumps([asdict(one) for one in found]))
-        success = self.benchmark.figures[before:][SUCCESS]
-        return success.value, out
+        return self.benchmark.figures[before:][SUCCESS].value
+
+    def out(self, name: str, *, fresh: bool | None = None) -> Path:
+        """The folder of an arm's run; emptied unless resuming, or unless told."""
+        label = "".join(one if one.isalnum() else "-" for one in name)
+        return self.benchmark.folder(f"{label}-{self.seed}", fresh=fresh) / "run"
 
     def describe(self, prefix: str, model: Model, recorded: Recorded) -> None:
         """What the latents hold, and how far imagined places are off, on episodes of no training.
@@ -319,86 +325,81 @@ def _columns(recorded: Dataset) -> list[int]:
 def measure(benchmark: Benchmark) -> None:
     warnings.simplefilter("ignore", CollapseWarning)
     recorded = {name: record(benchmark, name) for name in WORLDS}
-    rooms, every = (
-        recorded["two_rooms"],
-        [Arms(benchmark=benchmark, seed=s) for s in benchmark.seeds],
-    )
+    rooms = recorded["two_rooms"]
+    every = [Arms(benchmark=benchmark, seed=seed) for seed in benchmark.seeds]
     begins = [arms.pretrained(rooms) for arms in every]
-    compared = [
-        without_actions(arms, rooms, begin) for arms, begin in zip(every, begins, strict=True)
-    ]
-    ample = [of_200(arms, rooms, begin) for arms, begin in zip(every, begins, strict=True)]
+    alone = by_themselves(every, rooms)
+    with_clips(every, rooms, begins, alone)
     first = every[0]
-    before = what_matters(first, rooms, begins[0])
+    what_matters(first, rooms, begins[0])
+    before = first.out(SCRATCH.format(100), fresh=False)
     changed_world(first, recorded["turned"], before)
     another_world(first, recorded["other_wall"], before)
-    for found, half in ((compared, HALF), (ample, HALF_OF_200)):
-        mean = {name: float(np.mean([one[name] for one in found])) for name in found[0]}
-        pretrained, value = mean.popitem()
-        for name, other in mean.items():
-            label = f"two_rooms, all seeds: success, {pretrained}, less {name}"
-            benchmark.add(figure(label, value - other, ">= 0" if name == half else None))
 
 
-def without_actions(arms: Arms, rooms: Recorded, begin: BeginFrom) -> dict[str, float]:
-    """Pretraining without actions and a tenth of the actions, against more of them; successes."""
-    slow = replace(begin, encoder_rate=0.3)
-    tuned = arms.run(PRETRAINED, rooms, 10, begin=slow, clips=True, inferred=True)
-    scratch = arms.run("two_rooms, scratch, 10 % labelled", rooms, 10)
-    half = arms.run("two_rooms, scratch, 50 % labelled", rooms, 50)
+def by_themselves(every: list[Arms], rooms: Recorded) -> dict[int, float]:
+    """Learning from scratch; mean success by the number of labelled episodes."""
     return {
-        "scratch with 10 %": scratch[0],
-        HALF: half[0],
-        "pretrained with 10 % labelled": tuned[0],
+        count: fmean(arms.run(SCRATCH.format(count), rooms, count) for arms in every)
+        for count in LABELLED
     }
 
 
-def of_200(arms: Arms, rooms: Recorded, begin: BeginFrom) -> dict[str, float]:
-    """The same with twice as many episodes that have actions; successes."""
-    slow = replace(begin, encoder_rate=0.3)
-    name = "two_rooms, pretrained, fine-tuned, 20 of 200 labelled, actions inferred"
-    tuned = arms.run(name, rooms, 20, begin=slow, clips=True, inferred=True)
-    scratch = arms.run("two_rooms, scratch, 20 of 200 labelled", rooms, 20)
-    half = arms.run("two_rooms, scratch, 100 of 200 labelled", rooms, 100)
-    return {
-        "scratch with 20 of 200": scratch[0],
-        HALF_OF_200: half[0],
-        "pretrained with 20 of 200 labelled": tuned[0],
-    }
+def with_clips(
+    every: list[Arms], rooms: Recorded, begins: list[BeginFrom], alone: dict[int, float]
+) -> None:
+    """Pretraining without actions and a tenth of the actions, against more of them alone."""
+    for total in RECORDED:
+        tenth, half = total // 10, total // 2
+        reached = fmean(
+            arms.run(
+                PRETRAINED.format(tenth),
+                rooms,
+                tenth,
+                begin=replace(begin, encoder_rate=0.3),
+                clips=True,
+                inferred=True,
+            )
+            for arms, begin in zip(every, begins, strict=True)
+        )
+        label = f"two_rooms, all seeds: success, pretrained with {tenth} labelled, less scratch"
+        every[0].benchmark.add(
+            figure(f"{label} with {tenth}", reached - alone[tenth]),
+            figure(f"{label} with {half}", reached - alone[half], ">= 0"),
+        )
 
 
-def what_matters(arms: Arms, rooms: Recorded, begin: BeginFrom) -> Path:
-    """The same with one thing left out or changed; the folder of the run with all actions."""
-    _, whole = arms.run("two_rooms, scratch, 100 % labelled", rooms, 100)
-    arms.run("two_rooms, scratch, 10 % labelled, critic on clips", rooms, 10, clips=True)
+def what_matters(arms: Arms, rooms: Recorded, begin: BeginFrom) -> None:
+    """The same with one thing left out or changed."""
+    arms.run("two_rooms, scratch, 10 labelled, critic on clips", rooms, 10, clips=True)
     slow = replace(begin, encoder_rate=0.3)
-    uninferred = "two_rooms, pretrained, fine-tuned, 10 % labelled, critic on clips"
+    uninferred = "two_rooms, pretrained, fine-tuned, 10 labelled, critic on clips"
     arms.run(uninferred, rooms, 10, begin=slow, clips=True)
-    name = "two_rooms, pretrained, frozen, 10 % labelled, actions inferred"
+    name = "two_rooms, pretrained, frozen, 10 labelled, actions inferred"
     arms.run(name, rooms, 10, begin=begin, frozen=True, clips=True, inferred=True)
     for label, without in (
         ("without smoothness", arms.pretrained(rooms, smooth=0.0)),
         ("without masked prediction", arms.pretrained(rooms, weight=0.0)),
     ):
         slow = replace(without, encoder_rate=0.3)
-        arms.run(f"{PRETRAINED}, {label}", rooms, 10, begin=slow, clips=True, inferred=True)
-    return whole
+        name = f"{PRETRAINED.format(10)}, {label}"
+        arms.run(name, rooms, 10, begin=slow, clips=True, inferred=True)
 
 
 def changed_world(arms: Arms, turned: Recorded, before: Path) -> None:
     """Every push acts in another direction now: a tenth of the actions, from the old model."""
-    arms.run("turned, scratch, 10 % labelled", turned, 10)
+    arms.run("turned, scratch, 10 labelled", turned, 10)
     old = BeginFrom(run=str(before), encoder_rate=0.1)
-    name = "turned, old world model fine-tuned, 10 % labelled"
+    name = "turned, old world model fine-tuned, 10 labelled"
     arms.run(name, turned, 10, begin=replace(old, whole=True))
-    arms.run("turned, old perception fine-tuned, 10 % labelled", turned, 10, begin=old)
+    arms.run("turned, old perception fine-tuned, 10 labelled", turned, 10, begin=old)
 
 
 def another_world(arms: Arms, other: Recorded, before: Path) -> None:
     """Wall and door elsewhere: the perception of the first world as it is, the rest anew."""
-    arms.run("other wall, scratch, 10 % labelled", other, 10)
+    arms.run("other wall, scratch, 10 labelled", other, 10)
     begin = BeginFrom(run=str(before))
-    name = "other wall, frozen from the first world, 10 % labelled"
+    name = "other wall, frozen from the first world, 10 labelled"
     arms.run(name, other, 10, begin=begin, frozen=True)
 
 
