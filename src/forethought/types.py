@@ -306,14 +306,34 @@ class Scores:
     Attributes:
         energy: ``(b, n)``, lower is better.
         terms: per cost term its weighted share ``(b, n)`` of the energy; they add up to it.
-        margins: per guardrail ``(b, n, h)``; negative where violated.
+        margins: per guardrail ``(b, n, h)``, widened by what foresight may be wrong by; negative
+            where violated.
+        units: per guardrail a usual size of its margins, so that those of several can be added up.
         feasible: ``(b, n)`` whether every guardrail holds.
     """
 
     energy: Float[Tensor, "b n"]
     terms: Mapping[str, Float[Tensor, "b n"]]
     margins: Mapping[str, Float[Tensor, "b n h"]] = field(default_factory=dict)
+    units: Mapping[str, float] = field(default_factory=dict)
     feasible: Bool[Tensor, "b n"]
+
+    def violation(self) -> Float[Tensor, "b n"]:
+        """By how much guardrails are violated over the horizon, each in its unit; zero for none."""
+        total = torch.zeros_like(self.energy)
+        for name, margin in self.margins.items():
+            total = total + torch.relu(-margin).sum(-1) / self.units.get(name, 1.0)
+        return total
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Scores:
+        """The same scores with every tensor changed alike."""
+        return Scores(
+            energy=change(self.energy),
+            terms={name: change(value) for name, value in self.terms.items()},
+            margins={name: change(value) for name, value in self.margins.items()},
+            units=self.units,
+            feasible=change(self.feasible),
+        )
 
 
 class PlanStatus(str, Enum):
@@ -332,8 +352,9 @@ class Plan:
         actions: ``(b, h, a)`` model actions, in world units.
         energy: ``(b,)`` energy of the chosen sequence.
         terms: per cost term its share ``(b,)`` of the energy.
-        margins: per guardrail ``(b, h)``.
-        status: how the search ended.
+        margins: per guardrail ``(b, h)``, widened; negative where violated.
+        feasible: ``(b,)`` whether every guardrail holds.
+        status: how the search ended; infeasible if it is so for any of the worlds.
         imagination: the chosen sequence as imagined: one candidate, with all its outcomes.
         num_iterations: rounds of search that were run.
         num_candidates: sequences imagined in all, per world, on every level.
@@ -345,6 +366,7 @@ class Plan:
     energy: Float[Tensor, " b"]
     terms: Mapping[str, Float[Tensor, " b"]]
     margins: Mapping[str, Float[Tensor, "b h"]]
+    feasible: Bool[Tensor, " b"]
     status: PlanStatus
     imagination: Imagination
     num_iterations: int

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from forethought.actor.cem import sample
 from forethought.actor.search import Best, Box, Clock, Gaussian, evaluate, gather
-from forethought.types import Plan, PlanningProblem, WarmStart
+from forethought.types import Plan, PlanningProblem, Scores, WarmStart
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,15 +58,31 @@ class MPPI:
             units = sample(belief, self.num_samples, generator)
             imagination, scores = evaluate(problem, box.actions(units))
             index = best.offer(imagination, scores, self.num_elites)
-            belief = self._averaged(gather(units, index), gather(scores.energy, index))
+            belief = self._averaged(gather(units, index), gather(_demerit(scores), index))
         imagination, scores = evaluate(problem, box.actions(belief.mean[:, None]))
         best.offer(imagination, scores, 1)
         return best.plan(clock, in_time=True)
 
     def _averaged(self, elites: Float[Tensor, "b e h a"], energy: Float[Tensor, "b e"]) -> Gaussian:
-        above = torch.nan_to_num(energy - energy.amin(1, keepdim=True), nan=1e9, posinf=1e9)
-        spread = above.std(1, keepdim=True, correction=0).clamp_min(1e-9)
+        above = (energy - energy.amin(1, keepdim=True)).nan_to_num(nan=torch.inf)
+        finite = above.isfinite()
+        spread = _spread(above.where(finite, above.new_zeros(())), finite)
         weights = torch.softmax(-above / (self.temperature * spread), 1)[..., None, None]
         mean = (weights * elites).sum(1)
         variance = (weights * (elites - mean[:, None]) ** 2).sum(1)
         return Gaussian(mean=mean, std=variance.sqrt().clamp_min(self.smallest_std))
+
+
+def _spread(values: Float[Tensor, "b e"], count: Bool[Tensor, "b e"]) -> Float[Tensor, "b 1"]:
+    """Standard deviation of those that count."""
+    number = count.sum(1, keepdim=True).clamp_min(1)
+    mean = values.sum(1, keepdim=True) / number
+    square = ((values - mean) ** 2 * count).sum(1, keepdim=True) / number
+    return square.sqrt().clamp_min(1e-9)
+
+
+def _demerit(scores: Scores) -> Float[Tensor, "b n"]:
+    """Energies where guardrails hold, infinite elsewhere; violations where they hold nowhere."""
+    possible = scores.feasible.any(1, keepdim=True)
+    energy = torch.where(scores.feasible, scores.energy, torch.inf)
+    return torch.where(possible, energy, scores.violation())

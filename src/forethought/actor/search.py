@@ -143,7 +143,7 @@ class Best:
         winner = order[:, :1]
         rank = torch.stack([violation.gather(1, winner), energy.gather(1, winner)], -1)[:, 0]
         chosen = imagination.pick(winner)
-        found = _pick_scores(scores, winner)
+        found = scores.each(lambda values: gather(values, winner))
         if self._rank is None or self.imagination is None or self.scores is None:
             self.imagination, self.scores, self._rank = chosen, found, rank
         else:
@@ -168,6 +168,7 @@ class Best:
             energy=self.scores.energy[:, 0],
             terms={name: value[:, 0] for name, value in self.scores.terms.items()},
             margins={name: value[:, 0] for name, value in self.scores.margins.items()},
+            feasible=self.scores.feasible[:, 0],
             status=status,
             imagination=self.imagination,
             num_iterations=self.num_iterations,
@@ -185,10 +186,7 @@ def _ranks(scores: Scores) -> tuple[Float[Tensor, "b n"], Float[Tensor, "b n"]]:
             "Check the observation, and the terms one by one."
         )
     energy = torch.where(broken, torch.inf, scores.energy)
-    violation = torch.zeros_like(energy)
-    for margin in scores.margins.values():
-        violation = violation + torch.relu(-margin).sum(-1)
-    return energy, torch.where(scores.feasible, 0.0, violation.clamp_min(1e-12))
+    return energy, torch.where(scores.feasible, 0.0, scores.violation().clamp_min(1e-12))
 
 
 def _order(energy: Float[Tensor, "b n"], violation: Float[Tensor, "b n"]) -> Int[Tensor, "b n"]:
@@ -206,15 +204,6 @@ def gather(
     return values[worlds, index]
 
 
-def _pick_scores(scores: Scores, index: Int[Tensor, "b 1"]) -> Scores:
-    return Scores(
-        energy=gather(scores.energy, index),
-        terms={name: gather(value, index) for name, value in scores.terms.items()},
-        margins={name: gather(value, index) for name, value in scores.margins.items()},
-        feasible=gather(scores.feasible, index),
-    )
-
-
 def _where_scores(take: Tensor, new: Scores, old: Scores) -> Scores:
     return Scores(
         energy=_where(take, new.energy, old.energy),
@@ -222,6 +211,7 @@ def _where_scores(take: Tensor, new: Scores, old: Scores) -> Scores:
         margins={
             name: _where(take, value, old.margins[name]) for name, value in new.margins.items()
         },
+        units=new.units,
         feasible=_where(take, new.feasible, old.feasible),
     )
 
@@ -240,12 +230,4 @@ def evaluate(
 
 def without_gradient(imagination: Imagination, scores: Scores) -> tuple[Imagination, Scores]:
     """The same values, cut off from the graph that made them."""
-    return (
-        imagination.detached(),
-        Scores(
-            energy=scores.energy.detach(),
-            terms={name: value.detach() for name, value in scores.terms.items()},
-            margins={name: value.detach() for name, value in scores.margins.items()},
-            feasible=scores.feasible,
-        ),
-    )
+    return imagination.detached(), scores.each(lambda values: values.detach())

@@ -16,44 +16,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from forethought.cost.guardrail import Guardrail, bind_guardrails, widened
 from forethought.cost.risk import Expected, OutcomeRisk
+from forethought.cost.sight import Sight
 from forethought.types import (
-    ActionSpace,
-    Distance,
     ForethoughtError,
     Imagination,
-    Observation,
     Scores,
-    Signature,
 )
 
 BoundTerm = Callable[[Imagination], Float[Tensor, "b n h"]]
 """Cost of each candidate at each imagined step, unweighted; it adds up over the horizon."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sight:
-    """What a cost term may know of the agent it is bound to.
-
-    Attributes:
-        encode: observations ``(b, ...)`` per key to latents ``(b, k, d)``.
-        push: latents ``(n, k, d)`` and world actions ``(n, c)``, in units of their box, to the
-            latents ``(n, k, d)`` that follow when each is held for a model step.
-        distance: the agent's own measure of how far apart two latents are.
-        read: physical quantities by name, read from latents ``(..., k, d)`` by the agent's probes.
-        space: the model actions, or what a level above searches.
-        signature: the observations and actions of the world.
-        in_vain: per agent ``(m, 2, k, d)`` imagined steps, from where to where, that it set out for
-            and that did not come about; empty where the agent keeps no account.
-    """
-
-    encode: Callable[[Observation], Float[Tensor, "b k d"]]
-    push: Callable[[Float[Tensor, "n k d"], Float[Tensor, "n c"]], Float[Tensor, "n k d"]]
-    distance: Distance
-    read: Callable[[Float[Tensor, "*batch k d"]], Mapping[str, Tensor]]
-    space: ActionSpace
-    signature: Signature
-    in_vain: Callable[[], Sequence[Float[Tensor, "_ 2 k d"]]] = tuple
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -97,13 +70,20 @@ class Cost:
     Attributes:
         terms: the terms, each under its own name.
         risk: how the outcomes of a candidate are weighed, where several are imagined.
+        guardrails: what must hold besides, whatever it costs.
     """
 
     terms: tuple[CostTerm, ...]
     risk: OutcomeRisk = field(default_factory=Expected)
+    guardrails: tuple[Guardrail, ...] = ()
 
     def __post_init__(self) -> None:
         names = [term.name for term in self.terms]
+        rails = [rail.name for rail in self.guardrails]
+        if twice := sorted({name for name in rails if rails.count(name) > 1}):
+            raise ForethoughtError(
+                f"two guardrails are called {twice[0]!r}; give one another name with name=..."
+            )
         if duplicates := sorted({name for name in names if names.count(name) > 1}):
             raise ForethoughtError(
                 f"two cost terms are called {duplicates[0]!r}; give one another name with "
@@ -111,8 +91,10 @@ class Cost:
             )
 
     def __add__(self, other: CostTerm | Cost) -> Cost:
-        added = other.terms if isinstance(other, Cost) else (other,)
-        return replace(self, terms=self.terms + added)
+        if isinstance(other, Cost):
+            rails = self.guardrails + other.guardrails
+            return replace(self, terms=self.terms + other.terms, guardrails=rails)
+        return replace(self, terms=(*self.terms, other))
 
     def __mul__(self, factor: float) -> Cost:
         return replace(self, terms=tuple(term * factor for term in self.terms))
@@ -138,6 +120,10 @@ class Cost:
         others = tuple(term for term in self.terms if not term.seeks_goal)
         return replace(self, terms=(sub_goal, *others))
 
+    def guarded(self, guardrails: Sequence[Guardrail]) -> Cost:
+        """The same cost, to be sought within more guardrails."""
+        return replace(self, guardrails=(*self.guardrails, *guardrails))
+
     def at(self, risk: OutcomeRisk) -> Cost:
         """The same terms with outcomes weighed otherwise, e.g. ``Worst()``."""
         return replace(self, risk=risk)
@@ -146,11 +132,13 @@ class Cost:
         width = max(len("term"), *(len(term.name) for term in self.terms))
         rows = [f"{'term':<{width}}  weight"]
         rows += [f"{term.name:<{width}}  {term.weight:g}" for term in self.terms]
+        rows += [str(rail) for rail in self.guardrails]
         return "\n".join(rows)
 
     def bind(self, sight: Sight) -> Callable[[Imagination], Scores]:
         """The whole cost as a function of an imagination."""
         bound = [(term.name, term.weight, term.bind(sight)) for term in self.terms]
+        judge = bind_guardrails(self.guardrails, sight)
 
         def score(imagination: Imagination) -> Scores:
             shares = {
@@ -158,8 +146,13 @@ class Cost:
             }
             shares = self._over_outcomes(shares, imagination.num_outcomes)
             energy = torch.stack(tuple(shares.values())).sum(0)
+            margins, units = _margins(judge(imagination), sight, imagination.num_outcomes)
             feasible = torch.ones_like(energy, dtype=torch.bool)
-            return Scores(energy=energy, terms=shares, feasible=feasible)
+            for margin in margins.values():
+                feasible &= (margin >= 0).all(-1)
+            return Scores(
+                energy=energy, terms=shares, margins=margins, units=units, feasible=feasible
+            )
 
         return score
 
@@ -172,6 +165,17 @@ class Cost:
         apart = {name: share.unflatten(1, (-1, num_outcomes)) for name, share in shares.items()}
         weights = self.risk.weights(torch.stack(tuple(apart.values())).sum(0))
         return {name: (weights * share).sum(-1) for name, share in apart.items()}
+
+
+def _margins(
+    raw: Mapping[str, Float[Tensor, "b nm h"]], sight: Sight, num_outcomes: int
+) -> tuple[dict[str, Float[Tensor, "b n h"]], dict[str, float]]:
+    """Widened margins of every guardrail, and their units."""
+    bounds = {name: sight.bounds(name, margins.shape[-1]) for name, margins in raw.items()}
+    return (
+        {n: widened(n, margins, bounds[n], num_outcomes) for n, margins in raw.items()},
+        {name: bound.unit for name, bound in bounds.items()},
+    )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

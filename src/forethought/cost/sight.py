@@ -1,0 +1,62 @@
+"""What a cost may know of the agent it is bound to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from forethought.types import ActionSpace, Distance, Observation, Signature
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """By how much a guardrail is widened for what the agent's foresight may be wrong by.
+
+    Attributes:
+        widening: ``(b, h)`` for each imagined step, or ``(1, h)`` for all agents alike.
+        unit: a usual size of its margins, so that those of several can be added up.
+    """
+
+    widening: Float[Tensor, "b h"]
+    unit: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sight:
+    """What a cost term may know of the agent it is bound to.
+
+    Attributes:
+        encode: observations ``(b, ...)`` per key to latents ``(b, k, d)``.
+        push: latents ``(n, k, d)`` and world actions ``(n, c)``, in units of their box, to the
+            latents ``(n, k, d)`` that follow when each is held for a model step.
+        distance: the agent's own measure of how far apart two latents are.
+        read: physical quantities by name, read from latents ``(..., k, d)`` by the agent's probes.
+        quantities: their names.
+        space: the model actions, or what a level above searches.
+        steps: model steps in an imagined step: more than one on a level above.
+        block: world steps in a model step.
+        acts: whether what is searched are the world's actions; not so on a level above.
+        signature: the observations and actions of the world.
+        in_vain: per agent ``(m, 2, k, d)`` imagined steps, from where to where, that it set out for
+            and that did not come about; empty where the agent keeps no account.
+        bounds: of a guardrail by name, for so many imagined steps.
+    """
+
+    encode: Callable[[Observation], Float[Tensor, "b k d"]]
+    push: Callable[[Float[Tensor, "n k d"], Float[Tensor, "n c"]], Float[Tensor, "n k d"]]
+    distance: Distance
+    read: Callable[[Float[Tensor, "*batch k d"]], Mapping[str, Tensor]]
+    quantities: tuple[str, ...] = ()
+    space: ActionSpace
+    steps: int = 1
+    block: int = 1
+    acts: bool = True
+    signature: Signature
+    in_vain: Callable[[], Sequence[Float[Tensor, "_ 2 k d"]]] = tuple
+    bounds: Callable[[str, int], Bounds] = lambda name, horizon: Bounds(
+        widening=torch.zeros(1, horizon)
+    )
