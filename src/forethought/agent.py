@@ -7,7 +7,7 @@ observations, the plan under way, the generator); the model, the cost and the pl
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
@@ -19,13 +19,17 @@ from torch import Tensor
 
 from forethought.actor.search import shift
 from forethought.cost.goal import SubGoal
-from forethought.cost.terms import Cost, CostTerm, Sight
+from forethought.cost.guardrail import Guardrail
+from forethought.cost.sight import Bounds, Sight
+from forethought.cost.terms import Cost, CostTerm
 from forethought.memory import Attempts, AttemptsConfig, ObservationWindow
 from forethought.model import Model
+from forethought.safety import Safety, SafetyConfig
 from forethought.types import (
     TASK,
     ArraySpec,
     Chance,
+    Change,
     Decision,
     ForethoughtError,
     Imagination,
@@ -47,11 +51,15 @@ class _Execution:
     Attributes:
         plan: the plan.
         actions: ``(b, steps, dim)`` or ``(b, steps)``: the world actions of its model steps.
+        changes: what the fallback did in place of it.
         step: world steps of it that were taken.
+        kept_to: ``(b,)`` whether what was done since is what the plan imagined.
     """
 
     plan: Plan
     actions: np.ndarray
+    kept_to: np.ndarray
+    changes: tuple[Change, ...] = ()
     step: int = 0
 
 
@@ -62,6 +70,8 @@ class Agent:
         model: what the agent has learned of its world.
         cost: what it wants; a term, or a sum of terms.
         actor: the planner.
+        guardrails: what must hold, each with its risk; those of the cost, and these.
+        safety: how it keeps within them: fallback, shield, bounds that follow what is seen.
         num_agents: worlds it acts in at once (``b``).
         replan_every: world steps of a plan that are executed before the next search; None for
             one model step.
@@ -82,6 +92,8 @@ class Agent:
         *,
         cost: Cost | CostTerm,
         actor: Planner,
+        guardrails: Sequence[Guardrail] = (),
+        safety: SafetyConfig | None = None,
         num_agents: int = 1,
         replan_every: int | None = None,
         deadline_s: float | None = None,
@@ -90,7 +102,7 @@ class Agent:
         seed: int = 0,
     ) -> None:
         self.model = model.eval()
-        self.cost = cost if isinstance(cost, Cost) else Cost(terms=(cost,))
+        self.cost = (cost if isinstance(cost, Cost) else Cost(terms=(cost,))).guarded(guardrails)
         self.actor = actor
         self.num_agents = num_agents
         self.block = model.config.world_model.action_block
@@ -109,15 +121,21 @@ class Agent:
                 push=model.world_model.push,
                 distance=model.distance,
                 read=model.read,
+                quantities=model.config.probes,
                 space=self._space,
+                block=self.block,
                 signature=model.signature,
                 in_vain=lambda: self._attempts.in_vain if self._attempts else (),
+                bounds=lambda name, horizon: self._bounds(name, horizon),
             )
+            self._safety = self._guarded(safety or SafetyConfig())
             self._score = self.cost.bind(self._sight)
         self.reset()
 
     def reset(self) -> None:
         """Forgets the episode: observations, plan and warm start."""
+        if self._safety:
+            self._safety.reset()
         perception = self.model.config.world_model.perception
         # What a predictor with a window looks back at: earlier model steps, and what was done.
         self._memory = (self.model.world_model.predictor.window - 1) * self.block
@@ -163,25 +181,111 @@ class Agent:
         self._window = self._window.see(seen)
         surprise = np.full(self.num_agents, np.nan, dtype=np.float32)
         execution = self._execution
+        latents = self._guarded_view(seen)
         if execution is None or execution.step >= self.replan_every:
-            latents = self._perceive()
+            latents = self._perceive() if latents is None else latents
             surprise = self._surprise(execution, latents)
             self._look_back(latents, execution)
             execution = self._deliberate(latents, execution)
             self._set_out(latents, execution.plan)
-        action = execution.actions[:, execution.step]
+        action, changes = self._shielded(latents, execution)
         if self._memory:
             self._taken = (*self._taken, action)[-self._memory :]
-        self._execution = replace(execution, step=execution.step + 1)
+        shielded = np.isin(np.arange(self.num_agents), [change.agent for change in changes])
+        self._execution = replace(
+            execution, step=execution.step + 1, kept_to=execution.kept_to & ~shielded
+        )
         return Decision(
             action=action,
             mode=2,
             plan=execution.plan,
             plan_step=execution.step,
             surprise=surprise,
-            shielded=np.zeros(self.num_agents, dtype=bool),
+            shielded=shielded,
             seconds=time.perf_counter() - started,
+            margins=self._margins(),
+            changes=execution.changes + changes,
         )
+
+    # ------------------------------------------------------------------------- keep safe
+
+    def _guarded(self, config: SafetyConfig) -> Safety | None:
+        """What keeps it within its guardrails; None without any."""
+        rails = self.cost.guardrails
+        if not rails:
+            return None
+        return Safety(config, self.model, rails, self._sight, self.num_agents)
+
+    def _guarded_view(self, seen: Observation) -> Float[Tensor, "b k d"] | None:
+        """What is perceived now, which guardrails have to know at every world step."""
+        if not self._safety:
+            return None
+        latents = self._perceive()
+        self._safety.see(latents, seen)
+        return latents
+
+    def _bounds(self, name: str, horizon: int, steps: int = 1) -> Bounds:
+        """By how much a guardrail is widened, for imagined steps of so many model steps."""
+        assert self._safety
+        return self._safety.bounds(name, horizon, steps)
+
+    def _margins(self) -> dict[str, np.ndarray]:
+        """Of every guardrail, as measured now."""
+        if not self._safety:
+            return {}
+        return {name: margin.cpu().numpy() for name, margin in self._safety.margins().items()}
+
+    @torch.no_grad()
+    def _fallen_back(self, problem: PlanningProblem, plan: Plan) -> _Execution:
+        """The plan, or what the fallback does for agents without a feasible one."""
+        planned = self._world_actions(plan.actions)
+        feasible = plan.feasible.cpu().numpy()
+        if not self._safety or feasible.all():
+            return _Execution(plan=plan, actions=planned, kept_to=feasible)
+        chosen = self._safety.fall_back(problem, plan, self._generator)
+        actions = self._world_actions(chosen)
+        changes = tuple(
+            Change(
+                agent=int(agent),
+                by=str(self._safety.config.fallback),
+                reason=reason({n: m[agent].amin() for n, m in plan.margins.items()}),
+                planned=planned[agent, 0],
+                action=actions[agent, 0],
+            )
+            for agent in np.flatnonzero(~feasible)
+        )
+        return _Execution(plan=plan, actions=actions, kept_to=feasible, changes=changes)
+
+    @torch.no_grad()
+    def _shielded(
+        self, latents: Float[Tensor, "b k d"] | None, execution: _Execution
+    ) -> tuple[np.ndarray, tuple[Change, ...]]:
+        """The action that leaves, and what the shield changed about it."""
+        step = execution.step
+        action = execution.actions[:, step]
+        if not self._safety or latents is None:
+            return action, ()
+        ahead = np.minimum(np.arange(step, step + self.block), execution.actions.shape[1] - 1)
+        proposed = self._model_actions(execution.actions[:, ahead])
+        verdict = self._safety.check(self._problem(latents), proposed)
+        changes: tuple[Change, ...] = ()
+        if verdict is not None and bool(verdict.changed.any()):
+            allowed = self._world_actions(verdict.actions[:, None])[:, 0]
+            changes = tuple(
+                Change(
+                    agent=int(agent),
+                    by="shield",
+                    reason=reason({n: m[agent] for n, m in verdict.margins.items()}),
+                    planned=action[agent],
+                    action=allowed[agent],
+                )
+                for agent in verdict.changed.nonzero()[:, 0].tolist()
+            )
+            changed = verdict.changed.cpu().numpy()
+            action = np.where(changed if action.ndim == 1 else changed[:, None], allowed, action)
+        width = self.model.signature.action.width
+        self._safety.do(self._model_actions(action[:, None])[:, :width])
+        return action, changes
 
     # ------------------------------------------------------------------------- perceive
 
@@ -225,7 +329,8 @@ class Agent:
     def _surprise(
         self, execution: _Execution | None, latents: Float[Tensor, "b k d"]
     ) -> np.ndarray:
-        """Mean squared error of what was imagined for now; NaN between model steps.
+        """Mean squared error of what was imagined for now; NaN between model steps, and where
+        something else was done than was imagined.
 
         Of several outcomes the nearest counts: the energy, minimised over the latent variable.
         """
@@ -234,7 +339,8 @@ class Agent:
             return np.full(self.num_agents, np.nan, dtype=np.float32)
         expected = execution.plan.imagination.latents[:, :, steps]
         error = (latents[:, None] - expected).square().mean((-1, -2))
-        return error.min(1).values.cpu().numpy()
+        nearest = error.min(1).values.cpu().numpy()
+        return np.where(execution.kept_to, nearest, np.nan).astype(np.float32)
 
     @torch.no_grad()
     def _look_back(self, latents: Float[Tensor, "b k d"], execution: _Execution | None) -> None:
@@ -262,27 +368,32 @@ class Agent:
     def _deliberate(
         self, latents: Float[Tensor, "b k d"], previous: _Execution | None
     ) -> _Execution:
-        past, chance = self._past(), self._chance()
-        world_model = self.model.world_model
-        problem = PlanningProblem(
-            imagine=lambda actions: world_model.imagine(latents, actions, past=past, chance=chance),
-            score=self._score,
-            space=self._space,
-            num_worlds=self.num_agents,
-        )
+        problem = self._with_levels(self._problem(latents), latents)
         plan = self.actor.plan(
-            self._with_levels(problem, latents),
+            problem,
             generator=self._generator,
             warm_start=self._warm_start(previous),
             deadline_s=self.deadline_s,
         )
-        actions = self._world_actions(plan.actions)
-        if actions.shape[1] < self.replan_every:
+        if plan.actions.shape[1] * self.block < self.replan_every:
             raise ForethoughtError(
                 f"replan_every={self.replan_every} world steps is longer than the plan of "
-                f"{actions.shape[1]}; raise the planner's horizon or lower replan_every."
+                f"{plan.actions.shape[1] * self.block}; raise the planner's horizon or lower "
+                "replan_every."
             )
-        return _Execution(plan=plan, actions=actions)
+        return self._fallen_back(problem, plan)
+
+    def _problem(self, latents: Float[Tensor, "b k d"]) -> PlanningProblem:
+        """What is searched from here, on the lowest level."""
+        past, chance = self._past(), self._chance()
+        world_model = self.model.world_model
+        return PlanningProblem(
+            imagine=lambda actions: world_model.imagine(latents, actions, past=past, chance=chance),
+            score=self._score,
+            space=self._space,
+            num_worlds=self.num_agents,
+            toward=self._toward,
+        )
 
     def _with_levels(
         self, problem: PlanningProblem, latents: Float[Tensor, "b k d"]
@@ -300,7 +411,7 @@ class Agent:
                 toward=self._toward_by_states,
                 above=above,
             )
-        return replace(problem, toward=self._toward, above=above)
+        return replace(problem, above=above)
 
     def _score_states(self, number: int, imagination: Imagination) -> Scores:
         """What a level above makes of what it imagines."""
@@ -312,7 +423,15 @@ class Agent:
         assert self.model.hierarchy is not None
         states = self.cost.of_states()
         return [
-            states.bind(replace(self._sight, space=level.space))
+            states.bind(
+                replace(
+                    self._sight,
+                    space=level.space,
+                    steps=level.steps,
+                    acts=False,
+                    bounds=partial(self._bounds, steps=level.steps),
+                )
+            )
             for level in self.model.hierarchy.levels
         ]
 
@@ -345,6 +464,14 @@ class Agent:
             return steps.argmax(-1).cpu().numpy()
         return steps.cpu().numpy()
 
+    def _model_actions(self, actions: np.ndarray) -> Float[Tensor, "b a"]:
+        """World actions ``(b, steps, dim)`` or ``(b, steps)`` as one vector."""
+        spec = self.model.signature.action
+        vectors = torch.as_tensor(actions)
+        if spec.discrete:
+            vectors = torch.nn.functional.one_hot(vectors, spec.num_choices).float()
+        return vectors.flatten(1).to(self.model.device)
+
     # ------------------------------------------------------------------------- checks
 
     def _checked_outcomes(self, num_outcomes: int) -> int:
@@ -372,6 +499,12 @@ class Agent:
                     f"{sorted(observation)}."
                 )
         return seen
+
+
+def reason(margins: Mapping[str, Tensor]) -> str:
+    """The guardrails at stake, worst first, in a few words."""
+    worst = sorted((float(margin), name) for name, margin in margins.items())
+    return "; ".join(f"{name} by {-margin:.3g}" for margin, name in worst if margin < 0)
 
 
 def _in_bytes(text: Any, spec: ArraySpec) -> np.ndarray:

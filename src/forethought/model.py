@@ -11,13 +11,18 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from huggingface_hub import ModelCard, ModelHubMixin, hf_hub_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    HfHubHTTPError,
+    LocalEntryNotFoundError,
+)
 from jaxtyping import Float
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -25,6 +30,7 @@ from torch import Tensor, nn
 
 from forethought.card import MEASURED, model_card
 from forethought.config import from_json, register, to_json
+from forethought.cost.calibration import Calibration, load_calibration, save_calibration
 from forethought.cost.critic import CriticConfig, LatentDistance
 from forethought.perception.normalise import Normaliser
 from forethought.types import Distance, ForethoughtError, Signature
@@ -36,6 +42,7 @@ from forethought.world_model.world_model import WorldModel, WorldModelConfig
 FORMAT = 1
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
+CALIBRATION = "calibration.safetensors"
 CARD = "README.md"
 
 
@@ -67,6 +74,9 @@ class Model(nn.Module, ModelHubMixin, library_name="forethought", tags=["world-m
         signature: observations and actions of one world step, images at the size perceived.
         normalisers: per vector key, and for ``action``, its standardisation.
         notes: how it came to be: recipe, data, seed; kept with the weights, never interpreted.
+
+    Attributes:
+        calibration: held-out rollouts that guardrails are calibrated on; None before there are any.
     """
 
     def __init__(
@@ -80,6 +90,7 @@ class Model(nn.Module, ModelHubMixin, library_name="forethought", tags=["world-m
         self.config = config
         self.signature = signature
         self.notes = dict(notes or {})
+        self.calibration: Calibration | None = None
         self.normaliser_sizes = {key: len(value.mean) for key, value in normalisers.items()}
         self.world_model = WorldModel(config.world_model, signature, normalisers)
         tokens, width = self.world_model.num_tokens, self.world_model.width
@@ -156,6 +167,8 @@ class Model(nn.Module, ModelHubMixin, library_name="forethought", tags=["world-m
         partial = folder / (WEIGHTS + ".partial")
         save_file(state, partial)
         os.replace(partial, folder / WEIGHTS)
+        if self.calibration is not None:
+            write_safely(folder / CALIBRATION, save_calibration(self.calibration))
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: Any) -> Model:
@@ -196,8 +209,8 @@ class Model(nn.Module, ModelHubMixin, library_name="forethought", tags=["world-m
         token: str | bool | None,
         **unused: Any,
     ) -> Model:
-        files = [
-            hf_hub_download(
+        def download(name: str) -> str:
+            return hf_hub_download(
                 repo_id=model_id,
                 filename=name,
                 revision=revision,
@@ -206,9 +219,13 @@ class Model(nn.Module, ModelHubMixin, library_name="forethought", tags=["world-m
                 local_files_only=local_files_only,
                 token=token,
             )
-            for name in (CONFIG, WEIGHTS)
-        ]
-        return load_model(Path(files[0]).parent)
+
+        download(WEIGHTS)
+        folder = Path(download(CONFIG)).parent
+        # A model that was never calibrated has no such file.
+        with suppress(EntryNotFoundError, LocalEntryNotFoundError):
+            download(CALIBRATION)
+        return load_model(folder)
 
 
 def note_measured(folder: Path, kind: str, figures: Mapping[str, Any]) -> None:
@@ -244,6 +261,8 @@ def load_model(folder: Path) -> Model:
         ) from error
     _check_state(model, state, weights)
     model.load_state_dict(state)
+    if (folder / CALIBRATION).is_file():
+        model.calibration = load_calibration(folder / CALIBRATION)
     return model.eval()
 
 

@@ -376,6 +376,25 @@ class Plan:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Change:
+    """Why another action left than the one that was planned.
+
+    Attributes:
+        agent: which of the agents.
+        by: ``shield``, or the name of the fallback.
+        reason: the guardrails at stake, with their margins.
+        planned: the world action that was planned.
+        action: the one that left.
+    """
+
+    agent: int
+    by: str
+    reason: str
+    planned: np.ndarray
+    action: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
 class Decision:
     """One action leaving the agent, and why.
 
@@ -387,6 +406,8 @@ class Decision:
         surprise: ``(b,)`` prediction error of the latest model step; NaN before there is one.
         shielded: ``(b,)`` whether the shield changed the action.
         seconds: wall-clock time of the decision.
+        margins: ``(b,)`` per guardrail, as measured now; negative where it is violated already.
+        changes: why other actions left than were planned, where they did.
     """
 
     action: np.ndarray
@@ -396,6 +417,8 @@ class Decision:
     surprise: np.ndarray
     shielded: np.ndarray
     seconds: float
+    margins: Mapping[str, np.ndarray] = field(default_factory=dict)
+    changes: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

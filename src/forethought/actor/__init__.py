@@ -1,13 +1,38 @@
-"""The actor: planners that search actions of low energy (Mode 2).
+"""The actor: planners that search actions of low energy (Mode 2), what is done where none keeps
+within the guardrails, and the shield that checks the one action that leaves.
 
 They are handed ``imagine`` and ``score`` and never see a model.
 """
 
 from forethought.actor.cem import CEM
+from forethought.actor.fallback import (
+    Fallback,
+    Hold,
+    LeastViolation,
+    Predicament,
+    Retreat,
+    Stop,
+)
 from forethought.actor.gradient import Gradient
 from forethought.actor.hierarchical import Hierarchical
 from forethought.actor.icem import ICEM
 from forethought.actor.mppi import MPPI
 from forethought.actor.search import shift
+from forethought.actor.shield import Shield, Verdict
 
-__all__ = ["CEM", "ICEM", "MPPI", "Gradient", "Hierarchical", "shift"]
+__all__ = [
+    "CEM",
+    "ICEM",
+    "MPPI",
+    "Fallback",
+    "Gradient",
+    "Hierarchical",
+    "Hold",
+    "LeastViolation",
+    "Predicament",
+    "Retreat",
+    "Shield",
+    "Stop",
+    "Verdict",
+    "shift",
+]

@@ -26,6 +26,7 @@ COMMANDS = {
     "train": "train a world model, and critic and probes where the recipe says",
     "evaluate": "planning success in a world, between floor and ceiling",
     "predict": "open-loop prediction on recorded episodes",
+    "calibrate": "what foresight is wrong by: what guardrails are widened by",
     "report": "make the report of a run again",
 }
 

@@ -145,7 +145,9 @@ class Cost:
                 name: weight * function(imagination).sum(-1) for name, weight, function in bound
             }
             shares = self._over_outcomes(shares, imagination.num_outcomes)
-            energy = torch.stack(tuple(shares.values())).sum(0)
+            b, n = imagination.actions.shape[:2]
+            nothing = imagination.actions.new_zeros(b, n // imagination.num_outcomes)
+            energy = torch.stack((nothing, *shares.values())).sum(0)
             margins, units = _margins(judge(imagination), sight, imagination.num_outcomes)
             feasible = torch.ones_like(energy, dtype=torch.bool)
             for margin in margins.values():
@@ -160,7 +162,7 @@ class Cost:
         self, shares: dict[str, Float[Tensor, "b nm"]], num_outcomes: int
     ) -> dict[str, Float[Tensor, "b n"]]:
         """Each term weighed over the outcomes of a candidate; all terms with the same weights."""
-        if num_outcomes == 1:
+        if num_outcomes == 1 or not shares:
             return shares
         apart = {name: share.unflatten(1, (-1, num_outcomes)) for name, share in shares.items()}
         weights = self.risk.weights(torch.stack(tuple(apart.values())).sum(0))

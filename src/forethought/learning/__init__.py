@@ -3,6 +3,7 @@
 from forethought.learning.action_free import PretrainConfig, pretrain, pretraining_of
 from forethought.learning.augmentation import AugmentationConfig
 from forethought.learning.begin import BeginFrom
+from forethought.learning.calibrating import CalibrationConfig, calibrate
 from forethought.learning.critic import CriticTrainingConfig
 from forethought.learning.errors import AnchoredError, ErrorAgainstCopy, SquaredError
 from forethought.learning.hierarchy import HierarchyTrainingConfig
@@ -23,6 +24,7 @@ __all__ = [
     "AugmentationConfig",
     "BeginFrom",
     "BlockMasks",
+    "CalibrationConfig",
     "CriticTrainingConfig",
     "ErrorAgainstCopy",
     "HierarchyTrainingConfig",
@@ -41,6 +43,7 @@ __all__ = [
     "ProbeTrainingConfig",
     "SquaredError",
     "TrainConfig",
+    "calibrate",
     "pretrain",
     "pretraining_of",
     "train",

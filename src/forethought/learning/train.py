@@ -6,7 +6,7 @@ import json
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from forethought.config import register
 from forethought.data.store import Dataset, EpisodeArrays
 from forethought.data.windows import MixedSampler, WindowConfig, WindowSampler, as_vectors
 from forethought.learning.begin import BeginFrom
+from forethought.learning.calibrating import CalibrationConfig, calibrate
 from forethought.learning.checkpoint import Progress, step_generator
 from forethought.learning.critic import CriticTraining, target_of
 from forethought.learning.folder import METRICS, SUMMARY, claim_folder
@@ -75,6 +76,7 @@ class TrainConfig:
         begin: the earlier run whose weights it begins with; None to begin at random.
         inferred: how the actions of clips that have none are inferred, so that the world model
             learns from them as well; None to leave it to the episodes with actions.
+        calibration: what guardrails are calibrated on, where there are probes; None for nothing.
     """
 
     recipe: str
@@ -89,6 +91,7 @@ class TrainConfig:
     seed: int = 0
     begin: BeginFrom | None = None
     inferred: InferredActionsConfig | None = None
+    calibration: CalibrationConfig | None = field(default_factory=CalibrationConfig)
 
 
 class Learner(nn.Module):
@@ -234,6 +237,10 @@ class _Run:
         for stage in self.later_stages():
             progress = loop.run(stage, progress)
         probes = self.probes(config.probes) if config.probes else None
+        if config.probes and config.calibration:
+            self.learner.model.calibration = calibrate(
+                self.learner.model, self.held_out, config.calibration, seed=config.seed
+            )
         self.finish(progress.seconds, report, probes)
         return report
 
