@@ -1,11 +1,14 @@
 """Evaluation: honest protocols, floors and ceilings, intervals, reports."""
 
+from forethought.evaluation.guarding import GuardingResults, Kept, evaluate_guardrails
 from forethought.evaluation.planning import PlanningProtocol, PlanningResults, evaluate
 from forethought.evaluation.prediction import PredictionProtocol, PredictionResults, predict
 from forethought.evaluation.statistics import Estimate, auroc, bootstrap_mean, wilson
 
 __all__ = [
     "Estimate",
+    "GuardingResults",
+    "Kept",
     "PlanningProtocol",
     "PlanningResults",
     "PredictionProtocol",
@@ -13,6 +16,7 @@ __all__ = [
     "auroc",
     "bootstrap_mean",
     "evaluate",
+    "evaluate_guardrails",
     "predict",
     "wilson",
 ]

@@ -10,6 +10,7 @@ from forethought.learning.hierarchy import HierarchyTrainingConfig
 from forethought.learning.hindsight import HindsightTrainingConfig
 from forethought.learning.inferred_actions import InferredActionsConfig
 from forethought.learning.jepa import JEPAConfig
+from forethought.learning.likeness import learn_unlike
 from forethought.learning.linear_start import LinearStartConfig
 from forethought.learning.local_metric import LocalMetricTrainingConfig
 from forethought.learning.masked import MaskedPredictorConfig, MaskedPretrainingConfig
@@ -44,6 +45,7 @@ __all__ = [
     "SquaredError",
     "TrainConfig",
     "calibrate",
+    "learn_unlike",
     "pretrain",
     "pretraining_of",
     "train",
