@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from forethought.cost.risk import Expected, OutcomeRisk
+from forethought.cost.table import table
 from forethought.types import (
     ActionSpace,
     Distance,
@@ -72,6 +73,11 @@ class CostTerm(ABC):
     """Whether it is about actions, which a level above does not know."""
     seeks_goal: ClassVar[bool] = False
     """Whether it says where to go, which a level below is told by the plan above instead."""
+
+    @property
+    def asks(self) -> str:
+        """What it asks, in a line of a table; empty where a term does not say."""
+        return ""
 
     @abstractmethod
     def bind(self, sight: Sight) -> BoundTerm:
@@ -143,10 +149,8 @@ class Cost:
         return replace(self, risk=risk)
 
     def __str__(self) -> str:
-        width = max(len("term"), *(len(term.name) for term in self.terms))
-        rows = [f"{'term':<{width}}  weight"]
-        rows += [f"{term.name:<{width}}  {term.weight:g}" for term in self.terms]
-        return "\n".join(rows)
+        rows = [(term.name, f"{term.weight:g}", term.asks) for term in self.terms]
+        return table(("term", "weight", "asks"), *rows)
 
     def bind(self, sight: Sight) -> Callable[[Imagination], Scores]:
         """The whole cost as a function of an imagination."""
@@ -175,30 +179,6 @@ class Cost:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Effort(CostTerm):
-    """Squared actions, relative to the largest allowed; one is full effort at every step."""
-
-    name: str = "effort"
-
-    judges_actions: ClassVar[bool] = True
-
-    def bind(self, sight: Sight) -> BoundTerm:
-        """See :class:`CostTerm`."""
-        largest = torch.maximum(sight.space.low.abs(), sight.space.high.abs()).clamp_min(1e-9)
-
-        def effort_of(imagination: Imagination) -> Float[Tensor, "b n h"]:
-            actions = imagination.actions
-            return (actions / largest).square().mean(-1) / actions.shape[2]
-
-        return effort_of
-
-
-def effort() -> Effort:
-    """Mean squared action over the plan, relative to the largest allowed: 0 to 1."""
-    return Effort()
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
 class FunctionTerm(CostTerm):
     """A function of the user's own.
 
@@ -207,6 +187,11 @@ class FunctionTerm(CostTerm):
     """
 
     function: BoundTerm
+
+    @property
+    def asks(self) -> str:
+        """See :class:`CostTerm`."""
+        return "a function of the imagination"
 
     def bind(self, sight: Sight) -> BoundTerm:
         """See :class:`CostTerm`; checks the shape of what the function gives."""
