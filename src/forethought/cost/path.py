@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import ClassVar
@@ -13,9 +13,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from forethought.cost.shown import named_goals, shown_states
-from forethought.cost.states import StateCost, StateTerm, beside
-from forethought.cost.terms import Sight
-from forethought.types import Distance, ForethoughtError, Observation
+from forethought.cost.states import StateCost, StateTerm, beside, weigh_steps
+from forethought.cost.terms import BoundTerm, Sight
+from forethought.types import Distance, ForethoughtError, Imagination, Observation
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -23,9 +23,11 @@ class Follow(StateTerm):
     """How far it is to the end of a path of sub-goals, by way of those that are still to come.
 
     A state lies on the leg between two sub-goals as far as going by it makes no detour from one to
-    the other. What is left of the path from a state is the least of: to the first sub-goal, and on
-    along all of them; and for each leg, to its end and on, and the detour times ``stray``. The
-    distance to the end alone would be no longer than that from anywhere, and cut across.
+    the other. What a state costs is the least of: to the first sub-goal, and on along all of them;
+    and for each leg, to its end and on, and the detour times ``stray``. (To the nearest sub-goal
+    and on would not do: by the triangle law the last of them is no farther than that from
+    anywhere.) In the course of a plan what is left of the way falls by no more than the way that is
+    made: who cuts across has not come by what was cut off.
 
     Attributes:
         path: sub-goals in their order, as the sensors would show them; each is one for all agents,
@@ -66,6 +68,28 @@ class Follow(StateTerm):
             ForethoughtError: a sub-goal lacks a key that the agent perceives, or they are for
                 different numbers of worlds.
         """
+        ways = self._ways(sight)
+        return lambda latents: torch.stack(ways(latents)).sum(0).amin(0)
+
+    def bind(self, sight: Sight) -> BoundTerm:
+        """See :class:`CostTerm`."""
+        ways, distance = self._ways(sight), self.distance or sight.distance
+
+        def cost_of(imagination: Imagination) -> Float[Tensor, "b n h"]:
+            latents = imagination.latents
+            left, strayed = ways(latents)
+            best = (left + strayed).argmin(0, keepdim=True)
+            made = distance(latents[:, :, :-1], latents[:, :, 1:]).cumsum(2)
+            made = torch.nn.functional.pad(made, (1, 0))
+            # The larger of what is left from here, and what was before less the step from there.
+            left = (left.gather(0, best)[0] + made).cummax(2).values - made
+            cost = left + strayed.gather(0, best)[0]
+            return weigh_steps(cost[:, :, 1:], self.running, self.terminal)
+
+        return cost_of
+
+    def _ways(self, sight: Sight) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+        """For each way on to the end: what is left by it, and what straying from it costs."""
         points = shown_states(self.path, sight)
         distance = self.distance or sight.distance
         with torch.no_grad():
@@ -73,17 +97,19 @@ class Follow(StateTerm):
         # What is left from each point on.
         rests = list(accumulate(reversed(legs), initial=points[0].new_zeros(1, 1, 1)))[::-1]
 
-        def left_from(latents: Float[Tensor, "b n h k d"]) -> Float[Tensor, "b n h"]:
-            to_end = distance(latents, beside(points[0], latents))
-            left = to_end + rests[0]
+        def ways(
+            latents: Float[Tensor, "b n h k d"],
+        ) -> tuple[Float[Tensor, "w b n h"], Float[Tensor, "w b n h"]]:
+            to_first = distance(latents, beside(points[0], latents))
+            left, strayed = [to_first + rests[0]], [torch.zeros_like(to_first)]
             for (start, end), leg, rest in zip(pairwise(points), legs, rests[1:], strict=True):
                 from_start = distance(beside(start, latents), latents)
                 to_end = distance(latents, beside(end, latents))
-                detour = torch.relu(from_start + to_end - leg)
-                left = torch.minimum(left, self.stray * detour + to_end + rest)
-            return left
+                left.append(to_end + rest)
+                strayed.append(self.stray * torch.relu(from_start + to_end - leg))
+            return torch.stack(left), torch.stack(strayed)
 
-        return left_from
+        return ways
 
 
 def follow(

@@ -73,7 +73,7 @@ class QuantityTerm(CostTerm):
     def bind(self, sight: Sight) -> BoundTerm:
         """See :class:`CostTerm`; checks the shape of what the function gives."""
 
-        def cost_of(imagination: Imagination) -> Float[Tensor, "b n h"]:
+        def cost_of(imagination: Imagination) -> Tensor:
             found = quantities_of(sight, imagination.latents[:, :, 1:], self.quantities)
             return self.function(dict(zip(self.quantities, found.unbind(-1), strict=True)))
 
