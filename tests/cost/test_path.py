@@ -64,7 +64,10 @@ def test_each_world_may_have_its_own_path(generator) -> None:
 
 
 def test_a_distance_with_a_direction_is_asked_in_that_direction() -> None:
-    """Downhill is free: what is left counts the climbs that are still to come."""
+    """Downhill is free: what is left counts the climbs that are still to come.
+
+    From above the highest hill it is free to go anywhere, and one climb too many to come there.
+    """
 
     class Climb(Plane):
         def __call__(self, start, goal):
@@ -72,7 +75,7 @@ def test_a_distance_with_a_direction_is_asked_in_that_direction() -> None:
 
     hills = [place(0, 0), place(0, 4), place(0, 1), place(0, 3)]
     path = follow(states=hills, distance=Climb())
-    assert at(path, (0, 0)).tolist() == [4 + 0 + 2]
+    assert at(path, (0, 0), (0, 5)).tolist() == [4 + 0 + 2, 3 * 1 + 0 + 2]
 
 
 def test_paths_that_are_none_are_refused() -> None:
