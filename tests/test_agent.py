@@ -137,7 +137,10 @@ def test_a_plan_must_outlast_its_execution(model) -> None:
 def test_terms_add_scale_and_print(model) -> None:
     _, image = task()
     cost = goal(image=image) + 0.5 * effort()
-    assert str(cost).splitlines()[1:] == ["goal    1", "effort  0.5"]
+    rows = [row.split(maxsplit=2) for row in str(cost).splitlines()]
+    assert rows[0] == ["term", "weight", "asks"]
+    assert rows[1] == ["goal", "1", "distance to a goal image, running 1, terminal 1"]
+    assert rows[2][:2] == ["effort", "0.5"] and "squared action" in rows[2][2]
     with pytest.raises(ForethoughtError, match="named"):
         cost + effort()
 

@@ -182,9 +182,10 @@ def test_nan_energies_are_worst_and_all_nan_is_an_error(generator) -> None:
 
     def all_broken(imagination: Imagination) -> Scores:
         scores = base.score(imagination)
-        return replace(scores, energy=scores.energy * torch.nan)
+        broken = scores.energy * torch.nan
+        return replace(scores, energy=broken, terms={**scores.terms, "mine": broken})
 
-    with pytest.raises(ForethoughtError, match="NaN"):
+    with pytest.raises(ForethoughtError, match="NaN, which stands in cost term 'mine'"):
         PLANNERS[0].plan(replace(base, score=all_broken), generator=generator)
 
 

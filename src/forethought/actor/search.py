@@ -181,12 +181,24 @@ def _ranks(scores: Scores) -> tuple[Float[Tensor, "b n"], Float[Tensor, "b n"]]:
     """Energies, NaN as worst, and by how much guardrails are violated: zero where they hold."""
     broken = torch.isnan(scores.energy)
     if bool(broken.all()):
-        raise ForethoughtError(
-            "every candidate has energy NaN: the observation, the weights or a cost term hold NaN. "
-            "Check the observation, and the terms one by one."
-        )
+        raise ForethoughtError(_why_nan(scores))
     energy = torch.where(broken, torch.inf, scores.energy)
     return energy, torch.where(scores.feasible, 0.0, scores.violation().clamp_min(1e-12))
+
+
+def _why_nan(scores: Scores) -> str:
+    """Which cost terms hold NaN, and what to do about it."""
+    named = [repr(name) for name, share in scores.terms.items() if bool(share.isnan().any())]
+    if not named:
+        return (
+            "every candidate has energy NaN, though no cost term holds any: infinite terms of both "
+            "signs cancel. Bound the terms, or leave one out."
+        )
+    return (
+        f"every candidate has energy NaN, which stands in cost term {' and '.join(named)}. If it "
+        "is in all terms about states, check the observation and the weights for NaN; else mend "
+        "the term: no division by zero, no root or logarithm of what may be negative."
+    )
 
 
 def _order(energy: Float[Tensor, "b n"], violation: Float[Tensor, "b n"]) -> Int[Tensor, "b n"]:

@@ -21,15 +21,35 @@ from forethought.cost.critic import (
     MetricDistanceConfig,
     QuasimetricDistanceConfig,
 )
-from forethought.cost.goal import Goal, goal
+from forethought.cost.goal import Goal, GoalAmong, goal, goal_among
 from forethought.cost.guardrail import Guardrail, guardrail
 from forethought.cost.likeness import Unlike
 from forethought.cost.live import AdaptationConfig, CalibrationWarning, LiveBounds
-from forethought.cost.probed import KeepApart, ProbedGoal, keep_apart, probed_goal
+from forethought.cost.motion import (
+    Effort,
+    Smoothness,
+    TimeUntil,
+    effort,
+    smoothness,
+    time_until,
+)
+from forethought.cost.near import KeepNear, Leave, keep_near, leave
+from forethought.cost.path import Follow, follow
+from forethought.cost.probed import (
+    KeepApart,
+    ProbedGoal,
+    QuantityTerm,
+    keep_apart,
+    probed_goal,
+    quantity_term,
+)
+from forethought.cost.region import RegionGoal, region_goal
 from forethought.cost.risk import Expected, Luckiest, OutcomeRisk, Tail, Worst
 from forethought.cost.roadmap import RoadmapGoal, roadmap_goal
 from forethought.cost.sight import Bounds, Sight
-from forethought.cost.terms import Cost, CostTerm, Effort, FunctionTerm, effort, term
+from forethought.cost.states import StateTerm
+from forethought.cost.table import explain
+from forethought.cost.terms import Cost, CostTerm, FunctionTerm, term
 from forethought.cost.vain import InVain, avoid_vain
 
 __all__ = [
@@ -45,22 +65,31 @@ __all__ = [
     "Effort",
     "Embedding",
     "Expected",
+    "Follow",
     "FunctionTerm",
     "Goal",
+    "GoalAmong",
     "GridMetricDistanceConfig",
     "Guardrail",
     "InVain",
     "KeepApart",
+    "KeepNear",
     "LatentDistance",
+    "Leave",
     "LiveBounds",
     "Luckiest",
     "MetricDistanceConfig",
     "OutcomeRisk",
     "ProbedGoal",
+    "QuantityTerm",
     "QuasimetricDistanceConfig",
+    "RegionGoal",
     "RoadmapGoal",
     "Sight",
+    "Smoothness",
+    "StateTerm",
     "Tail",
+    "TimeUntil",
     "Unlike",
     "Widening",
     "Worst",
@@ -68,14 +97,23 @@ __all__ = [
     "avoid_vain",
     "conformal_quantile",
     "effort",
+    "explain",
+    "follow",
     "goal",
+    "goal_among",
     "guardrail",
     "keep_apart",
     "keep_away",
+    "keep_near",
     "keep_out",
+    "leave",
     "limit",
     "probed_goal",
+    "quantity_term",
     "rate_limit",
+    "region_goal",
     "roadmap_goal",
+    "smoothness",
     "term",
+    "time_until",
 ]

@@ -2,75 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
-from forethought.cost.terms import BoundTerm, CostTerm, Sight
-from forethought.types import (
-    STATE,
-    TASK,
-    Distance,
-    ForethoughtError,
-    Imagination,
-    Observation,
-    to_bytes,
+from forethought.cost.shown import (
+    ShownState,
+    named_goal,
+    named_goals,
+    shown_states,
+    what_is_shown,
 )
-
-CAMERA = "<camera>"
+from forethought.cost.states import StateCost, StateTerm, distance_to
+from forethought.cost.terms import Sight
+from forethought.types import Distance, ForethoughtError, Observation
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Goal(CostTerm):
-    """Distance of imagined latents from the latent of a goal observation.
-
-    Attributes:
-        observation: the goal as the sensors would show it; one for all agents, or ``(b, ...)``.
-        distance: measure to use; None for the agent's own: its critic, which counts steps to
-            reach, or latent distance where it has none.
-        running: weight of the distance at each imagined step before the last, which has weight
-            one. Zero asks where the plan ends; one also asks to be there soon, and to stay.
-    """
+class Goal(ShownState):
+    """Distance of imagined latents from the latent of a goal observation."""
 
     name: str = "goal"
-    observation: Mapping[str, np.ndarray] = field(default_factory=dict)
-    distance: Distance | None = None
-    running: float = 1.0
 
     seeks_goal: ClassVar[bool] = True
 
-    def bind(self, sight: Sight) -> BoundTerm:
-        """See :class:`CostTerm`.
+    @property
+    def measures(self) -> str:
+        """See :class:`StateTerm`."""
+        return f"distance to a goal {what_is_shown(self.observation)}"
 
-        Raises:
-            ForethoughtError: the goal lacks a key that the agent perceives.
-        """
-        target = sight.encode(keys_resolved(self.observation, sight))[:, None, None]
-        distance = self.distance or sight.distance
-        running = self.running
-
-        def distance_of(imagination: Imagination) -> Float[Tensor, "b n h"]:
-            horizon = imagination.actions.shape[2]
-            first = 1 if running else horizon
-            reached = imagination.latents[:, :, first:]
-            steps = distance(reached, target.expand_as(reached))
-            if not running:
-                return torch.nn.functional.pad(steps, (horizon - 1, 0))
-            weights = torch.full((horizon,), running).to(steps)
-            weights[-1] = 1.0
-            return steps * weights
-
-        return distance_of
+    def bind_states(self, sight: Sight) -> StateCost:
+        """See :class:`StateTerm`."""
+        return self.distance_to_it(sight)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class SubGoal(CostTerm):
-    """Distance of imagined latents from a latent of each world, at every step.
+class GoalAmong(StateTerm):
+    """Distance of imagined latents from the nearest of several examples of a goal.
+
+    The distance is measured once for each example.
+
+    Attributes:
+        examples: goals as the sensors would show them; each is one for all agents, or
+            ``(b, ...)``.
+        distance: measure to use; None for the agent's own.
+
+    Raises:
+        ForethoughtError: no example.
+    """
+
+    name: str = "goal"
+    examples: tuple[Mapping[str, np.ndarray], ...]
+    distance: Distance | None = None
+
+    seeks_goal: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.examples:
+            raise ForethoughtError("a goal among examples needs one example or more; found none.")
+
+    @property
+    def measures(self) -> str:
+        """See :class:`StateTerm`."""
+        shown = what_is_shown(self.examples[0])
+        return f"distance to the nearest of {len(self.examples)} goals by {shown}"
+
+    def bind_states(self, sight: Sight) -> StateCost:
+        """See :class:`StateTerm`.
+
+        Raises:
+            ForethoughtError: an example lacks a key that the agent perceives, or they are for
+                different numbers of worlds.
+        """
+        distance = self.distance or sight.distance
+        costs = [distance_to(target, distance) for target in shown_states(self.examples, sight)]
+        return lambda latents: torch.stack([cost(latents) for cost in costs]).amin(0)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SubGoal(StateTerm):
+    """Distance of imagined latents from a latent of each world.
 
     Attributes:
         target: ``(b, k, d)`` what to come to soon, and to stay at.
@@ -81,15 +97,14 @@ class SubGoal(CostTerm):
     target: Tensor
     distance: Distance | None = None
 
-    def bind(self, sight: Sight) -> BoundTerm:
-        """See :class:`CostTerm`."""
-        target, distance = self.target[:, None, None], self.distance or sight.distance
+    @property
+    def measures(self) -> str:
+        """See :class:`StateTerm`."""
+        return "distance to what the plan above comes to next"
 
-        def distance_of(imagination: Imagination) -> Float[Tensor, "b n h"]:
-            reached = imagination.latents[:, :, 1:]
-            return distance(reached, target.expand_as(reached))
-
-        return distance_of
+    def bind_states(self, sight: Sight) -> StateCost:
+        """See :class:`StateTerm`."""
+        return distance_to(self.target, self.distance or sight.distance)
 
 
 def goal(
@@ -100,6 +115,7 @@ def goal(
     observation: Observation | None = None,
     distance: Distance | None = None,
     running: float = 1.0,
+    terminal: float = 1.0,
 ) -> Goal:
     """Be where the sensors would show this.
 
@@ -109,54 +125,40 @@ def goal(
         text: the goal in words, for agents that perceive the task.
         observation: a whole goal observation, by keys, for agents with more sensors.
         distance: measure to use; None for the agent's own.
-        running: weight of the distance at each step before the last, which has weight one.
+        running: weight of the distance at each imagined step before the last.
+        terminal: weight of the distance at the last.
 
     Raises:
-        ForethoughtError: nothing was given.
+        ForethoughtError: nothing was given, or both weights are zero.
     """
     keys = named_goal(image=image, state=state, text=text, observation=observation)
-    return Goal(observation=keys, distance=distance, running=running)
+    return Goal(observation=keys, distance=distance, running=running, terminal=terminal)
 
 
-def named_goal(
+def goal_among(
     *,
-    image: np.ndarray | None = None,
-    state: np.ndarray | None = None,
-    text: str | None = None,
-    observation: Observation | None = None,
-) -> Observation:
-    """A goal by keys; which camera an image is for is found when the agent is known.
+    images: Iterable[np.ndarray] = (),
+    states: Iterable[np.ndarray] = (),
+    texts: Iterable[str] = (),
+    observations: Iterable[Observation] = (),
+    distance: Distance | None = None,
+    running: float = 1.0,
+    terminal: float = 1.0,
+) -> GoalAmong:
+    """Be where the sensors would show any one of these: the nearest counts.
+
+    Args:
+        images: goal images for an agent with one camera: uint8 ``(height, width, 3)`` each.
+        states: goal state vectors.
+        texts: goals in words, for agents that perceive the task.
+        observations: whole goal observations, by keys. What else is given is joined, one to one.
+        distance: measure to use; None for the agent's own.
+        running: weight of the distance at each imagined step before the last.
+        terminal: weight of the distance at the last.
 
     Raises:
-        ForethoughtError: nothing was given.
+        ForethoughtError: nothing was given, more of one kind than of another, or both weights are
+            zero.
     """
-    keys = dict(observation or {})
-    if text is not None:
-        keys[TASK] = to_bytes(text)
-    if image is not None:
-        keys[CAMERA] = np.asarray(image)
-    if state is not None:
-        keys[STATE] = np.asarray(state, dtype=np.float32)
-    if not keys:
-        raise ForethoughtError(
-            "a goal needs an image, a state, a text or an observation; got none."
-        )
-    return keys
-
-
-def keys_resolved(observation: Observation, sight: Sight) -> Observation:
-    """Names the camera that ``image=`` meant, and adds the batch dimension where it is missing."""
-    keys = dict(observation)
-    if CAMERA in keys:
-        cameras = sight.signature.cameras
-        if len(cameras) != 1:
-            raise ForethoughtError(
-                f"goal(image=...) needs an agent with one camera, this one has {list(cameras)}; "
-                "give goal(observation={key: image})."
-            )
-        keys[cameras[0]] = keys.pop(CAMERA)
-    specs = sight.signature.observation
-    return {
-        key: value[None] if key in specs and value.ndim == len(specs[key].shape) else value
-        for key, value in keys.items()
-    }
+    examples = named_goals(images=images, states=states, texts=texts, observations=observations)
+    return GoalAmong(examples=examples, distance=distance, running=running, terminal=terminal)

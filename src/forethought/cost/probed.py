@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -11,44 +11,73 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from forethought.cost.goal import keys_resolved
-from forethought.cost.terms import BoundTerm, CostTerm, Sight
+from forethought.cost.shown import keys_resolved, what_is_shown
+from forethought.cost.states import StateCost, StateTerm
+from forethought.cost.terms import BoundTerm, CostTerm, FunctionTerm, Sight
 from forethought.types import ForethoughtError, Imagination, Observation
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class ProbedGoal(CostTerm):
+class ProbedGoal(StateTerm):
     """Distance of some quantities from what a goal observation shows; the others are free.
 
     Attributes:
         observation: the goal as the sensors would show it; one for all agents, or ``(b, ...)``.
         quantities: names of the quantities that count, alike in unit.
-        running: weight of the distance at each imagined step before the last.
     """
 
     name: str = "goal"
     observation: Mapping[str, np.ndarray] = field(default_factory=dict)
     quantities: tuple[str, ...] = ("position.x", "position.y")
-    running: float = 1.0
 
     seeks_goal: ClassVar[bool] = True
 
-    def bind(self, sight: Sight) -> BoundTerm:
-        """See :class:`CostTerm`.
+    @property
+    def measures(self) -> str:
+        """See :class:`StateTerm`."""
+        shown = what_is_shown(self.observation)
+        return f"distance in {', '.join(self.quantities)} to a goal {shown}"
+
+    def bind_states(self, sight: Sight) -> StateCost:
+        """See :class:`StateTerm`.
 
         Raises:
             ForethoughtError: the agent has no such probe.
         """
         goal = sight.encode(keys_resolved(self.observation, sight))
         target = quantities_of(sight, goal, self.quantities)[:, None, None]
+        return lambda latents: length(quantities_of(sight, latents, self.quantities) - target)
 
-        def distance_of(imagination: Imagination) -> Float[Tensor, "b n h"]:
+
+QuantityCost = Callable[[Mapping[str, Float[Tensor, "b n h"]]], Float[Tensor, "b n h"]]
+"""Cost of each candidate at each imagined step after the present, from quantities by name."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class QuantityTerm(CostTerm):
+    """A function of the user's own, of probed quantities.
+
+    Attributes:
+        function: the quantities by name, ``(b, n, h)`` each, to ``(b, n, h)``.
+        quantities: names of those that it is given.
+    """
+
+    function: QuantityCost
+    quantities: tuple[str, ...]
+
+    @property
+    def asks(self) -> str:
+        """See :class:`CostTerm`."""
+        return f"a function of {', '.join(self.quantities)}"
+
+    def bind(self, sight: Sight) -> BoundTerm:
+        """See :class:`CostTerm`; checks the shape of what the function gives."""
+
+        def cost_of(imagination: Imagination) -> Tensor:
             found = quantities_of(sight, imagination.latents[:, :, 1:], self.quantities)
-            weights = torch.full((found.shape[2],), self.running).to(found)
-            weights[-1] = 1.0
-            return length(found - target) * weights
+            return self.function(dict(zip(self.quantities, found.unbind(-1), strict=True)))
 
-        return distance_of
+        return FunctionTerm(name=self.name, function=cost_of).bind(sight)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -71,6 +100,11 @@ class KeepApart(CostTerm):
     first: tuple[str, ...]
     second: tuple[str, ...]
     apart: float
+
+    @property
+    def asks(self) -> str:
+        """See :class:`CostTerm`."""
+        return f"{', '.join(self.first)} within {self.apart:g} of {', '.join(self.second)}"
 
     def __post_init__(self) -> None:
         if len(self.first) != len(self.second) or self.apart <= 0:
@@ -99,15 +133,36 @@ def probed_goal(
     observation: Observation,
     quantities: tuple[str, ...] = ("position.x", "position.y"),
     running: float = 1.0,
+    terminal: float = 1.0,
 ) -> ProbedGoal:
     """Be where a goal observation shows these quantities to be, whatever else it shows.
 
     Args:
         observation: a goal observation, by keys.
         quantities: names of probed quantities that count, alike in unit.
-        running: weight of the distance at each step before the last, which has weight one.
+        running: weight of the distance at each imagined step before the last.
+        terminal: weight of the distance at the last.
+
+    Raises:
+        ForethoughtError: both weights are zero.
     """
-    return ProbedGoal(observation=observation, quantities=quantities, running=running)
+    return ProbedGoal(
+        observation=observation, quantities=quantities, running=running, terminal=terminal
+    )
+
+
+def quantity_term(
+    name: str, function: QuantityCost, *, quantities: tuple[str, ...]
+) -> QuantityTerm:
+    """A cost term from a function of probed quantities.
+
+    Args:
+        name: how plans and tables call it.
+        function: is given the quantities by name, ``(b, n, h)`` each, at the imagined steps after
+            the present, and gives one value ``(b, n, h)`` per candidate and step.
+        quantities: names of those that it is given.
+    """
+    return QuantityTerm(name=name, function=function, quantities=quantities)
 
 
 def keep_apart(first: tuple[str, ...], second: tuple[str, ...], *, apart: float) -> KeepApart:

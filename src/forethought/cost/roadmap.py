@@ -21,7 +21,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from forethought.cost.critic import Embedding
-from forethought.cost.goal import keys_resolved, named_goal
+from forethought.cost.shown import keys_resolved, named_goal, what_is_shown
+from forethought.cost.states import weigh_steps
 from forethought.cost.terms import BoundTerm, CostTerm, Sight
 from forethought.types import ForethoughtError, Imagination, Observation, unit_pushes
 
@@ -88,6 +89,7 @@ class RoadmapGoal(CostTerm):
     Attributes:
         observation: the goal as the sensors would show it; one for all agents, or ``(b, ...)``.
         running: weight of the distance at each imagined step before the last.
+        terminal: weight of the distance at the last imagined step.
         num_nodes: nodes of the map at most.
         pushes: steps imagined from each node, to explore and to find its neighbours.
         spacing: how far from every node, in steps, an imagined state must be to become one.
@@ -107,6 +109,7 @@ class RoadmapGoal(CostTerm):
     name: str = "goal"
     observation: Mapping[str, np.ndarray] = field(default_factory=dict)
     running: float = 0.3
+    terminal: float = 1.0
     num_nodes: int = 400
     pushes: int = 16
     spacing: float = 0.5
@@ -119,6 +122,14 @@ class RoadmapGoal(CostTerm):
     seed: int = 0
 
     seeks_goal: ClassVar[bool] = True
+
+    @property
+    def asks(self) -> str:
+        """See :class:`CostTerm`."""
+        return (
+            f"steps on a map to a goal {what_is_shown(self.observation)}, running "
+            f"{self.running:g}, terminal {self.terminal:g}"
+        )
 
     def bind(self, sight: Sight) -> BoundTerm:
         """See :class:`CostTerm`.
@@ -146,9 +157,7 @@ class RoadmapGoal(CostTerm):
                     for roadmap, place in zip(atlas.maps, places, strict=True)
                 ]
             )
-            weights = torch.full_like(steps[0, 0], self.running)
-            weights[-1] = 1.0
-            return steps * weights
+            return weigh_steps(steps, self.running, self.terminal)
 
         return distance_of
 

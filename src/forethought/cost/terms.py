@@ -19,6 +19,7 @@ from torch import Tensor
 from forethought.cost.guardrail import Guardrail, bind_guardrails, widened
 from forethought.cost.risk import Expected, OutcomeRisk
 from forethought.cost.sight import Sight
+from forethought.cost.table import table
 from forethought.types import (
     ForethoughtError,
     Imagination,
@@ -45,6 +46,11 @@ class CostTerm(ABC):
     """Whether it is about actions, which a level above does not know."""
     seeks_goal: ClassVar[bool] = False
     """Whether it says where to go, which a level below is told by the plan above instead."""
+
+    @property
+    def asks(self) -> str:
+        """What it asks, in a line of a table; empty where a term does not say."""
+        return ""
 
     @abstractmethod
     def bind(self, sight: Sight) -> BoundTerm:
@@ -129,11 +135,9 @@ class Cost:
         return replace(self, risk=risk)
 
     def __str__(self) -> str:
-        width = max(len("term"), *(len(term.name) for term in self.terms))
-        rows = [f"{'term':<{width}}  weight"]
-        rows += [f"{term.name:<{width}}  {term.weight:g}" for term in self.terms]
-        rows += [str(rail) for rail in self.guardrails]
-        return "\n".join(rows)
+        rows = [(term.name, f"{term.weight:g}", term.asks) for term in self.terms]
+        rows += [(r.name, f"risk {r.risk:g}", str(r.constraint)) for r in self.guardrails]
+        return table(("term", "weight", "asks"), *rows)
 
     def bind(self, sight: Sight) -> Callable[[Imagination], Scores]:
         """The whole cost as a function of an imagination."""
@@ -181,30 +185,6 @@ def _margins(
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Effort(CostTerm):
-    """Squared actions, relative to the largest allowed; one is full effort at every step."""
-
-    name: str = "effort"
-
-    judges_actions: ClassVar[bool] = True
-
-    def bind(self, sight: Sight) -> BoundTerm:
-        """See :class:`CostTerm`."""
-        largest = torch.maximum(sight.space.low.abs(), sight.space.high.abs()).clamp_min(1e-9)
-
-        def effort_of(imagination: Imagination) -> Float[Tensor, "b n h"]:
-            actions = imagination.actions
-            return (actions / largest).square().mean(-1) / actions.shape[2]
-
-        return effort_of
-
-
-def effort() -> Effort:
-    """Mean squared action over the plan, relative to the largest allowed: 0 to 1."""
-    return Effort()
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
 class FunctionTerm(CostTerm):
     """A function of the user's own.
 
@@ -213,6 +193,11 @@ class FunctionTerm(CostTerm):
     """
 
     function: BoundTerm
+
+    @property
+    def asks(self) -> str:
+        """See :class:`CostTerm`."""
+        return "a function of the imagination"
 
     def bind(self, sight: Sight) -> BoundTerm:
         """See :class:`CostTerm`; checks the shape of what the function gives."""

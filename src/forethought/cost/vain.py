@@ -31,6 +31,11 @@ class InVain(CostTerm):
     weight: float = 30.0
     alike: float = 0.6
 
+    @property
+    def asks(self) -> str:
+        """See :class:`CostTerm`."""
+        return f"steps from one on that is within {self.alike:g} of one tried in vain"
+
     def bind(self, sight: Sight) -> BoundTerm:
         """See :class:`CostTerm`.
 
