@@ -24,6 +24,8 @@ CHECKED = [
     "memory",
     "model",
     "perception",
+    "safety",
+    "senses",
     "world_model",
 ]
 _hook = install_import_hook([f"forethought.{room}" for room in CHECKED], "beartype.beartype")

@@ -19,6 +19,7 @@ from forethought.recipes.recipe import Acting, Recipe, Recording
 from forethought.recipes.recordings import (
     driving,
     fast_robot_arm,
+    process,
     robot_arm,
     robot_camera,
     vehicle_state,
@@ -42,6 +43,7 @@ _recipes: dict[str, Callable[[], Recipe]] = {
         fork,
         rooms_maze,
         vehicle_state,
+        process,
         robot_arm,
         fast_robot_arm,
         robot_camera,
