@@ -34,7 +34,7 @@ SIGNATURE = Signature(
 PLANNER = CEM(horizon=3, num_samples=128, num_iterations=3, num_elites=12)
 
 
-def point_model(*, errors: Sequence[float] = (0.0,) * 200, horizon: int = 4) -> Model:
+def point_model(*, errors: Sequence[float] = (0.0,) * 400, horizon: int = 4) -> Model:
     """A model that foresees pushes exactly, calibrated on rollouts that were off as told.
 
     Args:

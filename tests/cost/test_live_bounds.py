@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from forethought.cost import AdaptationConfig, CalibrationWarning, LiveBounds, guardrail
-from forethought.cost.live import at_least
+from forethought.cost.chances import at_least
 from forethought.types import ForethoughtError
 from point import point_calibration, sight
 
