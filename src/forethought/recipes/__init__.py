@@ -29,6 +29,7 @@ from forethought.recipes.two_rooms import (
     two_rooms_random,
     two_rooms_random_plain,
 )
+from forethought.recipes.two_rooms_hazards import two_rooms_hazards
 from forethought.types import ForethoughtError, Signature
 
 _recipes: dict[str, Callable[[], Recipe]] = {
@@ -37,6 +38,7 @@ _recipes: dict[str, Callable[[], Recipe]] = {
         two_rooms,
         two_rooms_random,
         two_rooms_random_plain,
+        two_rooms_hazards,
         pendulum,
         reacher,
         fork,

@@ -38,6 +38,12 @@ def _two_rooms_random(num_worlds: int) -> World:
     return TwoRooms(num_worlds, config=RANDOM, name="two_rooms_random")
 
 
+def _two_rooms_hazards(num_worlds: int) -> World:
+    from forethought.worlds.two_rooms_hazards import TwoRoomsHazards
+
+    return TwoRoomsHazards(num_worlds)
+
+
 def _rooms_maze(num_worlds: int) -> World:
     from forethought.worlds.rooms_maze import RoomsMaze
 
@@ -68,6 +74,12 @@ def _reacher(num_worlds: int) -> World:
     return reacher(num_worlds)
 
 
+def _point_hazards(num_worlds: int) -> World:
+    from forethought.worlds.point_hazards import point_hazards
+
+    return point_hazards(num_worlds)
+
+
 _worlds = {
     entry.name: entry
     for entry in (
@@ -80,6 +92,11 @@ _worlds = {
             name="two_rooms_random",
             description="the same with wall and door drawn anew in each episode",
             make=_two_rooms_random,
+        ),
+        WorldEntry(
+            name="two_rooms_hazards",
+            description="the two rooms with a zone and a patrolling disc that one keeps out of",
+            make=_two_rooms_hazards,
         ),
         WorldEntry(
             name="rooms_maze",
@@ -105,6 +122,11 @@ _worlds = {
             name="reacher",
             description="MuJoCo's Reacher-v5 from 64x64 pixels: an arm takes poses; needs OpenGL",
             make=_reacher,
+        ),
+        WorldEntry(
+            name="point_hazards",
+            description="a heavy point among hazards on MuJoCo, from its state: cross, keep out",
+            make=_point_hazards,
         ),
     )
 }
