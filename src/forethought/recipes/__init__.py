@@ -14,6 +14,8 @@ from forethought.learning.train import train as train_config
 from forethought.model import Model
 from forethought.recipes.fork import fork
 from forethought.recipes.pendulum import pendulum
+from forethought.recipes.pendulum_limits import pendulum_limits
+from forethought.recipes.point_hazards import point_hazards
 from forethought.recipes.reacher import reacher
 from forethought.recipes.recipe import Acting, Recipe, Recording
 from forethought.recipes.recordings import (
@@ -40,9 +42,11 @@ _recipes: dict[str, Callable[[], Recipe]] = {
         two_rooms_random_plain,
         two_rooms_hazards,
         pendulum,
+        pendulum_limits,
         reacher,
         fork,
         rooms_maze,
+        point_hazards,
         vehicle_state,
         robot_arm,
         fast_robot_arm,

@@ -27,7 +27,7 @@ HAZARD_RADIUS = 0.35
 """Metres."""
 REACH_RADIUS = 0.25
 """A goal counts as reached within so many metres."""
-HALF_SIDE = 2.0
+HALF_SIDE = 4.0
 """The plane reaches so many metres from its middle each way; there the point is stopped."""
 STATE_NAMES = ("position.x", "position.y", "velocity.x", "velocity.y", "speed")
 
@@ -35,6 +35,7 @@ _STRONGEST = 1.0
 _DRAG = 0.5
 _TIMESTEP, _SUBSTEPS = 0.01, 5
 _STARTS = (1.3, 1.8)
+_EXPLORED = 2.0
 
 _MODEL = f"""
 <mujoco>
@@ -114,7 +115,7 @@ class CrossOver(GoalTask):
 
     def begin_exploring(self, env: gymnasium.Env, generator: np.random.Generator) -> np.ndarray:
         """Anywhere, moving."""
-        place = generator.uniform(-HALF_SIDE, HALF_SIDE, 2)
+        place = generator.uniform(-_EXPLORED, _EXPLORED, 2)
         return _point(env).put(place, generator.uniform(-1.2, 1.2, 2))
 
     def to_goal(self, env: gymnasium.Env, generator: np.random.Generator) -> np.ndarray:

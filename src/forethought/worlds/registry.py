@@ -62,6 +62,12 @@ def _pendulum(num_worlds: int) -> World:
     return pendulum(num_worlds)
 
 
+def _pendulum_limits(num_worlds: int) -> World:
+    from forethought.worlds.pendulum_limits import pendulum_limits
+
+    return pendulum_limits(num_worlds)
+
+
 def _cartpole(num_worlds: int) -> World:
     from forethought.worlds.classic import cartpole
 
@@ -112,6 +118,11 @@ _worlds = {
             name="pendulum",
             description="Gymnasium's Pendulum-v1 from 64x64 pixels: swing up and hold",
             make=_pendulum,
+        ),
+        WorldEntry(
+            name="pendulum_limits",
+            description="the pendulum held aside, close to an angle that it must not pass",
+            make=_pendulum_limits,
         ),
         WorldEntry(
             name="cartpole",
