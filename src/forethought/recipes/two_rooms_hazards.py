@@ -81,13 +81,13 @@ def _training(signature: Signature) -> TrainConfig:
             action_block=BLOCK,
         ),
         objective=JEPAConfig(
-            optimiser=OptimiserConfig(num_steps=2000, batch_size=32, learning_rate=3e-3, clip=5.0),
+            optimiser=OptimiserConfig(num_steps=2400, batch_size=32, learning_rate=3e-3, clip=5.0),
             regularisers=(
                 VICRegConfig(weight=1.0, covariance=0.25),
                 InverseDynamicsConfig(weight=3.0),
                 TemporalSmoothnessConfig(weight=0.2),
             ),
-            horizon=8,
+            horizon=6,
         ),
-        probes=ProbeTrainingConfig(key=TRUTH, num_steps=3000, max_rows=60_000),
+        probes=ProbeTrainingConfig(key=TRUTH, num_steps=8000, max_rows=110_000),
     )

@@ -352,9 +352,7 @@ def _signature(env: gymnasium.Env, config: GymnasiumConfig, name: str) -> Signat
                 f"{name}: include_state needs a vector observation, found {space}; leave it out "
                 "and learn from pixels."
             )
-        observation[STATE] = ArraySpec(
-            shape=space.shape, dtype="float32", names=config.state_names
-        )
+        observation[STATE] = ArraySpec(shape=space.shape, dtype="float32", names=config.state_names)
     if not observation:
         raise ForethoughtError(f"{name}: neither pictures nor state; there is nothing to observe.")
     rate = float(env.metadata.get("render_fps", 30)) / config.action_repeat

@@ -1,9 +1,10 @@
 """The two rooms with places that must not be entered: a zone in the left room that never moves, and
 in the right room a disc that patrols up and down.
 
-Hazards stop nobody: the dot can enter them, and nothing here counts that it did. A hazard is entered
-where the dot's centre is within the hazard's radius of its centre. No task begins or ends in reach
-of a hazard, wherever the patrol may be; between start and goal hazards are often in the way.
+Hazards stop nobody: the dot can enter them, and nothing here counts that it did. A hazard is
+entered where the dot's centre is within the hazard's radius of its centre. No task begins or ends
+in reach of a hazard, wherever the patrol may be; between start and goal hazards are often in the
+way.
 """
 
 from __future__ import annotations
