@@ -13,12 +13,12 @@ from forethought.worlds.point_hazards import (
     HAZARD_RADIUS,
     HAZARDS,
     REACH_RADIUS,
+    SPEED_LIMIT,
     STATE_NAMES,
     Point,
 )
 
 FIRST = 1_000_000
-SPEED_LIMIT = 0.8
 
 
 @pytest.fixture

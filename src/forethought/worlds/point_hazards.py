@@ -3,7 +3,8 @@
 After the point and goal tasks of Safety-Gymnasium (Ji et al., 2023), which does not install beside
 current Python: a mass with inertia and drag on a plane, hazards that stop nobody, and a goal beyond
 them. It is observed as a state vector, so that limits can be stated on what is measured. Nothing
-here counts who enters a hazard: that is where the point is within ``HAZARD_RADIUS`` of its centre.
+here counts who enters a hazard, which is to be within ``HAZARD_RADIUS`` of its centre, or passes
+``SPEED_LIMIT``.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ HAZARDS = np.array([[-0.55, 0.6], [-0.55, -0.6], [0.4, 0.0], [0.4, 1.2], [0.4, -
 """x and y of the middle of each hazard, in metres."""
 HAZARD_RADIUS = 0.35
 """Metres."""
+SPEED_LIMIT = 0.8
+"""Metres per second that tasks can be solved within, clear of the hazards."""
 REACH_RADIUS = 0.25
 """A goal counts as reached within so many metres."""
 HALF_SIDE = 4.0
