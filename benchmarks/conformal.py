@@ -180,7 +180,9 @@ def covered(
                     ),
                 ]
             figures.append(
-                Figure(name=f"{prefix}{name}, risk {risk:g}: mean widening", value=float(mean))
+                Figure(
+                    name=f"{prefix}{name}, risk {risk:g}: mean widening near it", value=float(mean)
+                )
             )
     return figures
 
@@ -199,8 +201,11 @@ def coverage(
     imagined, came = test.margins(rails, sight)
     return {
         rail.name: (
-            (came[rail.name] >= imagined[rail.name] - bounds[rail.name].bound).numpy(),
-            float(bounds[rail.name].bound.mean()),
+            (
+                came[rail.name]
+                >= bounds[rail.name].bounds.widen(imagined[rail.name][:, None])[:, 0]
+            ).numpy(),
+            float(bounds[rail.name].bounds.near.mean()),
         )
         for rail in rails
     }

@@ -114,7 +114,7 @@ def sight(**changes) -> Sight:
         "space": ActionSpace(low=-torch.ones(4), high=torch.ones(4), block=BLOCK),
         "block": BLOCK,
         "signature": SIGNATURE,
-        "bounds": lambda name, horizon: Bounds(widening=torch.zeros(1, horizon)),
+        "bounds": lambda name, horizon: Bounds.none(horizon),
     }
     return Sight(**{**settings, **changes})
 

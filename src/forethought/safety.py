@@ -104,7 +104,7 @@ class Safety:
         measured = (*self._measured, self._measure(latents, observation))
         self._measured = measured[-block - 1 :]
         if self._steps and self._steps % block == 0 and self.config.adaptation:
-            self.live = self.live.learn(self._errors())
+            self.live = self.live.learn(*self._foreseen())
         self._steps += 1
 
     def do(self, actions: Float[Tensor, "b c"]) -> None:
@@ -156,8 +156,10 @@ class Safety:
         actions = torch.cat([actions[:, :1].expand(-1, missing, -1), actions], dim=1)
         return states[:, [0, -1]], actions.flatten(1)[:, None]
 
-    def _errors(self) -> dict[str, Float[Tensor, "b j"]]:
-        """By how much margins were imagined better than they came to be, 1 to j steps ahead.
+    def _foreseen(
+        self,
+    ) -> tuple[dict[str, Float[Tensor, "b j"]], dict[str, Float[Tensor, "b 1"]]]:
+        """Margins of the latest model step: as imagined 1 to j steps before, and as they came.
 
         What was done since is imagined again from where it began, so that only foresight differs.
         """
@@ -174,15 +176,15 @@ class Safety:
             starts.flatten(0, 1), ahead.flatten(0, 1)[:, None], past=self._past(count)
         )
         course = self._reading.imagined(imagination.latents[:, 0], imagination.actions[:, 0])
-        came = self._came(block)
-        errors = {}
+        came = {n: margins.amin(-1, keepdim=True) for n, margins in self._came(block).items()}
+        foreseen = {}
         for one in self.guardrails:
             margins = worst_within(one.constraint.margin(course), self._reading)
             margins = margins.unflatten(0, (-1, count))
             # Row j comes to the present after count - j steps: the diagonal, nearest first.
-            foreseen = torch.stack([margins[:, count - n, n - 1] for n in range(1, count + 1)], 1)
-            errors[one.name] = foreseen - came[one.name].amin(-1, keepdim=True)
-        return errors
+            ahead = [margins[:, count - n, n - 1] for n in range(1, count + 1)]
+            foreseen[one.name] = torch.stack(ahead, 1)
+        return foreseen, came
 
     def _past(self, count: int) -> Past | None:
         """What came before each of the beginnings, where the predictor looks back."""

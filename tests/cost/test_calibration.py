@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from forethought.cost import conformal_quantile, guardrail, keep_away
+from forethought.cost import Widening, conformal_quantile, guardrail, keep_away
 from forethought.cost.calibration import load_calibration, save_calibration
 from forethought.cost.chances import fewest_beyond
 from forethought.types import ForethoughtError
@@ -61,10 +61,10 @@ def test_a_guardrail_is_widened_by_its_own_errors_and_on_the_right_side() -> Non
     right, left = guardrail("position.x", below=3.0), guardrail("position.x", above=-3.0)
     bounds = calibration.bounds([right, left], sight())
     quantile = conformal_quantile(torch.linspace(0, 1, 101)[:, None], 0.05)
-    torch.testing.assert_close(bounds[right.name].bound, quantile.expand(4))
-    torch.testing.assert_close(bounds[left.name].bound, torch.zeros(4), atol=0.06, rtol=0)
+    torch.testing.assert_close(bounds[right.name].bounds.near, quantile.expand(4))
+    torch.testing.assert_close(bounds[left.name].bounds.near, torch.zeros(4), atol=0.06, rtol=0)
     bare = guardrail("position.x", below=3.0, calibrated=False)
-    assert not calibration.bounds([bare], sight())[bare.name].bound.any()
+    assert not calibration.bounds([bare], sight())[bare.name].bounds.near.any()
 
 
 def test_a_condition_on_several_quantities_is_calibrated_as_one() -> None:
@@ -75,8 +75,32 @@ def test_a_condition_on_several_quantities_is_calibrated_as_one() -> None:
     expected = torch.tensor([math.hypot(x, 3.0) - 1 for x in np.linspace(-1, 1, 201)])
     torch.testing.assert_close(came["zone"][:, 0], expected.float(), atol=1e-5, rtol=0)
     torch.testing.assert_close(imagined["zone"], torch.full((201, 4), 2.0))
-    bound = calibration.bounds([zone], sight())["zone"].bound
-    assert (imagined["zone"] - bound <= came["zone"]).float().mean() >= 0.9
+    widened = calibration.bounds([zone], sight())["zone"].bounds.widen(imagined["zone"][:, None])
+    assert (widened[:, 0] <= came["zone"]).float().mean() >= 0.9
+
+
+def test_what_goes_wrong_far_from_a_guardrail_does_not_widen_it_near(generator) -> None:
+    """Errors are a tenth where little room is left, and two where there is much."""
+    imagined = 10 * torch.rand(6000, 1, generator=generator)
+    size = torch.where(imagined < 6, 0.1, 2.0)
+    came = imagined - size * torch.rand(6000, 1, generator=generator)
+    rail = guardrail("position.x", below=0.0, risk=0.05)
+    bounds = Widening.of(rail, imagined, came).bounds
+    assert bounds.near < 0.11 < 1.5 < bounds.reach < 2.0 and bounds.far <= bounds.reach
+    left = bounds.widen(imagined[:, None])[:, 0]
+    for group in (imagined <= bounds.reach, imagined > bounds.reach):
+        kept = float((left <= came)[group].float().mean())
+        assert 0.95 <= kept <= 0.975
+    # Nothing that looks far is closed, and nothing near that keeps its little room.
+    assert (left[imagined > 0.11] >= 0).all()
+
+
+def test_where_one_kind_is_too_rare_both_share_a_bound(generator) -> None:
+    imagined = torch.rand(200, 1, generator=generator)
+    came = imagined - torch.rand(200, 1, generator=generator)
+    rail = guardrail("position.x", below=0.0, risk=0.05)
+    bounds = Widening.of(rail, imagined, came).bounds
+    assert bounds.near == bounds.far == conformal_quantile(imagined - came, 0.05)
 
 
 def test_a_calibration_survives_its_file_and_a_damaged_one_is_refused(tmp_path) -> None:

@@ -4,7 +4,9 @@ Split conformal prediction (Vovk et al., 2005; Lei et al., 2018): on rollouts th
 trained on, the imagined margin of a guardrail is held against the margin of what came. All but a
 few of the differences lie below a bound; taken off the imagined margin, it leaves at most the true
 one with probability ``1 - risk`` or more, whatever the model and its errors, so long as what comes
-is like what was recorded. Each step of the horizon has a bound of its own.
+is like what was recorded. Each step of the horizon has a bound of its own, and so have rollouts
+that are imagined near a guardrail and those far from it (Mondrian: Vovk et al., 2003): what goes
+wrong far away does not close the way past, and what is promised holds near as well.
 
 A run is calibrated once and acts often, so the risk is kept given the calibration, with a stated
 confidence (Vovk, 2012), and not only on average over calibrations.
@@ -15,7 +17,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -27,11 +29,14 @@ from torch import Tensor
 from forethought.cost.chances import fewest_beyond
 from forethought.cost.course import between
 from forethought.cost.guardrail import Guardrail, reading_of, worst_within
-from forethought.cost.sight import Sight
+from forethought.cost.sight import Bounds, Sight
 from forethought.types import ForethoughtError
 
 CONFIDENCE = 0.95
 """That the rollouts which were drawn for a calibration were not too kind to it."""
+ENOUGH = 2
+"""Times as many rollouts of each kind as it takes to bound anything, lest bounds be extremes."""
+ROUNDS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,8 +107,7 @@ class Calibration:
         """
         imagined, came = self.margins(guardrails, sight)
         return {
-            one.name: Widening.of(one, imagined[one.name] - came[one.name], came[one.name])
-            for one in guardrails
+            one.name: Widening.of(one, imagined[one.name], came[one.name]) for one in guardrails
         }
 
 
@@ -112,29 +116,65 @@ class Widening:
     """How far one guardrail is widened.
 
     Attributes:
-        bound: ``(h,)`` for each imagined step; how much too good it may look.
+        bounds: at each imagined step; how much too good it may look.
         spread: ``(h,)`` standard deviation of the errors.
-        unit: standard deviation of the margins that came to be.
-        risk: what the bound is for.
+        risk: what the bounds are for.
     """
 
-    bound: Float[Tensor, " h"]
+    bounds: Bounds
     spread: Float[Tensor, " h"]
-    unit: float
     risk: float
+
+    @property
+    def horizon(self) -> int:
+        """Model steps that are calibrated."""
+        return len(self.spread)
 
     @classmethod
     def of(
-        cls, rail: Guardrail, errors: Float[Tensor, "n h"], came: Float[Tensor, "n h"]
+        cls, rail: Guardrail, imagined: Float[Tensor, "n h"], came: Float[Tensor, "n h"]
     ) -> Widening:
-        """From how much better margins were imagined than they came to be."""
-        bound = conformal_quantile(errors, rail.risk, name=rail.name)
+        """From margins as imagined, and as they came to be."""
+        errors, horizon = imagined - came, imagined.shape[1]
+        unit = max(float(came.std(correction=0)), 1e-6)
+        bounds = Bounds.none(horizon)
+        if rail.calibrated:
+            steps = zip(imagined.unbind(1), errors.unbind(1), strict=True)
+            near, far, reach = torch.tensor([near_and_far(*s, rail) for s in steps]).unbind(1)
+            bounds = replace(bounds, near=near, far=far, reach=reach)
         return cls(
-            bound=bound if rail.calibrated else torch.zeros_like(bound),
-            spread=errors.std(0, correction=0),
-            unit=max(float(came.std(correction=0)), 1e-6),
-            risk=rail.risk,
+            bounds=replace(bounds, unit=unit), spread=errors.std(0, correction=0), risk=rail.risk
         )
+
+
+def near_and_far(
+    imagined: Float[Tensor, " n"], errors: Float[Tensor, " n"], rail: Guardrail
+) -> tuple[float, float, float]:
+    """Bounds for rollouts that are imagined near a guardrail and for the others, and how near.
+
+    The reach is the least that has enough rollouts within it, and beyond which a bound is not
+    larger than the reach itself, so that all that is imagined there is feasible. Where either kind
+    is too rare to say anything of it, both share one bound.
+    """
+    least = ENOUGH * fewest_rollouts(rail.risk)
+    whole = float(conformal_quantile(errors[:, None], rail.risk, name=rail.name))
+    if len(errors) < 2 * least:
+        return whole, whole, max(whole, 0.0)
+    reach = float(imagined.abs().kthvalue(least).values)
+    for _ in range(ROUNDS):
+        near = imagined.abs() <= reach
+        if len(errors) - int(near.sum()) < least:
+            break
+        far = float(conformal_quantile(errors[~near, None], rail.risk))
+        if far <= reach:
+            return float(conformal_quantile(errors[near, None], rail.risk)), far, reach
+        reach = far
+    return whole, whole, max(whole, 0.0)
+
+
+def fewest_rollouts(risk: float, confidence: float = CONFIDENCE) -> int:
+    """How many rollouts it takes to bound anything at a risk."""
+    return math.ceil(math.log(1 - confidence) / math.log(1 - risk))
 
 
 def conformal_quantile(
@@ -158,7 +198,7 @@ def conformal_quantile(
     count = len(errors)
     beyond = fewest_beyond(count, risk, confidence)
     if beyond < 0:
-        needed = math.ceil(math.log(1 - confidence) / math.log(1 - risk))
+        needed = fewest_rollouts(risk, confidence)
         raise ForethoughtError(
             f"{name!r}: a risk of {risk:g} takes {needed} held-out rollouts at least, there are "
             f"{count}. Calibrate on more data (`forethought calibrate RUN --data DATA`), or state "

@@ -164,4 +164,4 @@ def widened(
             "condition hold NaN. Check the observation, and the numbers of the guardrail."
         )
     worst = torch.where(broken, BROKEN, margins).unflatten(1, (-1, num_outcomes)).amin(2)
-    return worst - bounds.widening[:, None]
+    return bounds.widen(worst)

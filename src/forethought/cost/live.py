@@ -67,7 +67,7 @@ class LiveBounds:
         cls, calibrated: Mapping[str, Widening], num_agents: int, config: AdaptationConfig | None
     ) -> LiveBounds:
         """As calibrated."""
-        grown = {n: torch.zeros(num_agents, len(w.bound)) for n, w in calibrated.items()}
+        grown = {n: torch.zeros(num_agents, w.horizon) for n, w in calibrated.items()}
         return cls(config=config, calibrated=calibrated, grown=grown)
 
     def bounds(self, name: str, horizon: int, steps: int = 1) -> Bounds:
@@ -77,34 +77,45 @@ class LiveBounds:
             ForethoughtError: the calibration does not reach so far.
         """
         widening = self.calibrated[name]
-        if horizon * steps > len(widening.bound):
+        if horizon * steps > widening.horizon:
             raise ForethoughtError(
-                f"guardrail {name!r} is calibrated for {len(widening.bound)} model steps, the "
+                f"guardrail {name!r} is calibrated for {widening.horizon} model steps, the "
                 f"planner imagines {horizon * steps}. Lower its horizon, or calibrate further: "
                 f"`forethought calibrate RUN --data DATA --horizon {horizon * steps}`."
             )
-        every = slice(steps - 1, horizon * steps, steps)
-        bound = (widening.bound + self.grown[name].to(widening.bound))[:, every]
-        return Bounds(widening=bound, unit=widening.unit)
+        every, known = slice(steps - 1, horizon * steps, steps), widening.bounds
+        return Bounds(
+            near=known.near[every],
+            far=known.far[every],
+            reach=known.reach[every],
+            grown=self.grown[name][:, every].to(known.near.device),
+            unit=known.unit,
+        )
 
-    def learn(self, errors: Mapping[str, Float[Tensor, "b h"]]) -> LiveBounds:
+    def learn(
+        self,
+        imagined: Mapping[str, Float[Tensor, "b h"]],
+        came: Mapping[str, Float[Tensor, "b 1"]],
+    ) -> LiveBounds:
         """After comparisons of what was imagined with what came.
 
         Args:
-            errors: by how much margins were imagined better than they came to be, for as many
-                steps as there are comparisons of.
+            imagined: margins by guardrail, as they were imagined one step ago, two, and so on, for
+                as many as there are.
+            came: margins as they are.
         """
         if self.config is None:
             return self
         grown, misses = dict(self.grown), dict(self.misses)
-        for name, error in errors.items():
-            widening, steps = self.calibrated[name], error.shape[1]
-            before = grown[name][:, :steps]
-            missed = error.cpu() > widening.bound[:steps].cpu() + before
+        for name, margins in imagined.items():
+            widening, steps = self.calibrated[name], margins.shape[1]
+            bounds, before = self.bounds(name, steps), grown[name][:, :steps]
+            error = margins - came[name]
+            missed = (bounds.widen(margins[:, None])[:, 0] > came[name]).cpu()
             step = self.config.rate * widening.spread[:steps].cpu()
             after = before + step * (missed.float() - widening.risk)
             grown[name] = torch.cat([after.clamp_min(0), grown[name][:, steps:]], dim=1)
-            plainly = error[:, 0].cpu() > widening.bound[0].cpu()
+            plainly = (error > bounds.of(margins))[:, 0].cpu()
             recent = (*misses.get(name, ()), *plainly.tolist())[-self.config.recent :]
             misses[name] = recent
         return replace(self, grown=grown, misses=misses)._alarmed(self.config)

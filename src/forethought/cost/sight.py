@@ -17,12 +17,33 @@ class Bounds:
     """By how much a guardrail is widened for what the agent's foresight may be wrong by.
 
     Attributes:
-        widening: ``(b, h)`` for each imagined step, or ``(1, h)`` for all agents alike.
+        near: ``(h,)`` at each imagined step, where the margin is imagined within ``reach`` of zero.
+        far: ``(h,)`` elsewhere; never more than ``reach``, so that what looks far is feasible.
+        reach: ``(h,)``.
+        grown: ``(b, h)`` what all three have grown by since, or ``(1, h)`` for all agents alike.
         unit: a usual size of its margins, so that those of several can be added up.
     """
 
-    widening: Float[Tensor, "b h"]
+    near: Float[Tensor, " h"]
+    far: Float[Tensor, " h"]
+    reach: Float[Tensor, " h"]
+    grown: Float[Tensor, "b h"]
     unit: float = 1.0
+
+    @classmethod
+    def none(cls, horizon: int) -> Bounds:
+        """Nothing is widened."""
+        zero = torch.zeros(horizon)
+        return cls(near=zero, far=zero, reach=zero, grown=zero[None])
+
+    def of(self, margins: Float[Tensor, "*b h"]) -> Float[Tensor, "*b h"]:
+        """By how much these margins are widened, before anything has grown."""
+        return torch.where(margins.abs() <= self.reach, self.near, self.far)
+
+    def widen(self, margins: Float[Tensor, "b n h"]) -> Float[Tensor, "b n h"]:
+        """Margins less what foresight may be wrong by."""
+        left = margins - self.grown[:, None]
+        return left - self.of(left)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +78,4 @@ class Sight:
     acts: bool = True
     signature: Signature
     in_vain: Callable[[], Sequence[Float[Tensor, "_ 2 k d"]]] = tuple
-    bounds: Callable[[str, int], Bounds] = lambda name, horizon: Bounds(
-        widening=torch.zeros(1, horizon)
-    )
+    bounds: Callable[[str, int], Bounds] = lambda name, horizon: Bounds.none(horizon)

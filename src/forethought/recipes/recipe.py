@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from forethought.agent import Agent
 from forethought.cost.goal import goal
+from forethought.cost.guardrail import Guardrail
 from forethought.cost.terms import Cost, CostTerm
 from forethought.evaluation.planning import PlanningProtocol
 from forethought.evaluation.prediction import PredictionProtocol
 from forethought.learning.train import TrainConfig
 from forethought.memory import AttemptsConfig
 from forethought.model import Model
+from forethought.safety import SafetyConfig
 from forethought.types import Observation, Planner, Signature
 
 
@@ -51,8 +53,26 @@ class Acting:
     num_outcomes: int = 1
     attempts: AttemptsConfig | None = None
 
-    def agent(self, model: Model, goals: Observation, num_agents: int, *, seed: int = 0) -> Agent:
-        """An agent that seeks goal observations ``(b, ...)``."""
+    def agent(
+        self,
+        model: Model,
+        goals: Observation,
+        num_agents: int,
+        *,
+        seed: int = 0,
+        guardrails: Sequence[Guardrail] = (),
+        safety: SafetyConfig | None = None,
+    ) -> Agent:
+        """An agent that seeks goal observations ``(b, ...)``.
+
+        Args:
+            model: what it has learned.
+            goals: one for each agent.
+            num_agents: ``b``.
+            seed: of the agent.
+            guardrails: what must hold on the way.
+            safety: how it keeps within them.
+        """
         seen = {key: goals[key] for key in model.world_model.perception.keys}
         return Agent(
             model,
@@ -62,6 +82,8 @@ class Acting:
             replan_every=self.replan_every,
             num_outcomes=self.num_outcomes,
             attempts=self.attempts,
+            guardrails=guardrails,
+            safety=safety,
             seed=seed,
         )
 
