@@ -132,6 +132,11 @@ class Agent:
             self._score = self.cost.bind(self._sight)
         self.reset()
 
+    @property
+    def sight(self) -> Sight:
+        """What its cost knows of it."""
+        return self._sight
+
     def reset(self) -> None:
         """Forgets the episode: observations, plan and warm start."""
         if self._safety:

@@ -3,6 +3,7 @@
 Terms add and scale: ``goal(image=frame) + 0.1 * effort()``.
 """
 
+from forethought.cost.anticipated import Anticipated, FearLimit, anticipated, fear_limit
 from forethought.cost.critic import (
     CriticConfig,
     Embedding,
@@ -11,6 +12,7 @@ from forethought.cost.critic import (
     MetricDistanceConfig,
     QuasimetricDistanceConfig,
 )
+from forethought.cost.fear import Fear, FearConfig, fears_of, load_fear
 from forethought.cost.goal import Goal, goal
 from forethought.cost.probed import KeepApart, ProbedGoal, keep_apart, probed_goal
 from forethought.cost.risk import Expected, Luckiest, OutcomeRisk, Tail, Worst
@@ -19,12 +21,16 @@ from forethought.cost.terms import Cost, CostTerm, Effort, FunctionTerm, Sight, 
 from forethought.cost.vain import InVain, avoid_vain
 
 __all__ = [
+    "Anticipated",
     "Cost",
     "CostTerm",
     "CriticConfig",
     "Effort",
     "Embedding",
     "Expected",
+    "Fear",
+    "FearConfig",
+    "FearLimit",
     "FunctionTerm",
     "Goal",
     "GridMetricDistanceConfig",
@@ -40,10 +46,14 @@ __all__ = [
     "Sight",
     "Tail",
     "Worst",
+    "anticipated",
     "avoid_vain",
     "effort",
+    "fear_limit",
+    "fears_of",
     "goal",
     "keep_apart",
+    "load_fear",
     "probed_goal",
     "roadmap_goal",
     "term",
