@@ -48,7 +48,7 @@ class FearConfig:
             outermost quantiles.
     """
 
-    hidden: tuple[int, ...] = (256, 256)
+    hidden: tuple[int, ...] = (128, 128)
     num_quantiles: int = 50
     level: float = 0.95
     discount: float = 0.9
@@ -104,8 +104,9 @@ class Fear(nn.Module):
         """Takes the usual size of latents and of discounted costs for the units it works in."""
         flat = latents.flatten(1)
         self.centre.copy_(flat.mean(0))
-        self.spread.copy_(flat.std(0, correction=0).clamp_min(SMALLEST))
-        size = returns.square().mean().sqrt()
+        # What never varies keeps the unit it has: it would come out huge once it does.
+        spread, size = flat.std(0, correction=0), returns.square().mean().sqrt()
+        self.spread.copy_(torch.where(spread > SMALLEST, spread, 1.0))
         self.unit.copy_(torch.where(size > SMALLEST, size, 1.0))
 
     def forward(

@@ -64,7 +64,7 @@ class FearTrainingConfig:
 
     fear: FearConfig = field(default_factory=FearConfig)
     optimiser: OptimiserConfig = field(
-        default_factory=lambda: OptimiserConfig(num_steps=2000, batch_size=256, learning_rate=1e-3)
+        default_factory=lambda: OptimiserConfig(num_steps=1000, batch_size=256, learning_rate=1e-3)
     )
     steps: int = 8
     target_rate: float = 0.02
@@ -173,7 +173,7 @@ class FearStage(Stage):
         """Takes the units of the data; the copy begins as the fear does."""
         fear, sums = self.fear, self._sums
         device = fear.unit.device
-        fear.take_units(self.episodes.latents.to(device), sums.values.to(device))
+        fear.take_units(self.episodes.latents[sums.rows].to(device), sums.values.to(device))
         self.target.load_state_dict(fear.state_dict())
 
     def parameters(self) -> Iterable[nn.Parameter]:
@@ -307,7 +307,7 @@ def fear_report(
     above = (came > at_level(quantiles, fear.config.level)).double()
     _, episode = torch.unique(episodes.first[rows], return_inverse=True)
     shares = torch.bincount(episode, weights=above) / torch.bincount(episode)
-    varies = bool(came.std() > 0) and bool(mean.std() > 0)
+    varies = bool(came.max() > came.min()) and bool(mean.max() > mean.min())
     unexplained = (came - mean).square().mean() / came.var(correction=0)
     return FearReport(
         costly=float(costs[sums.rows].mean()),
