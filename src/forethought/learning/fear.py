@@ -385,8 +385,9 @@ def _relabelled(
     """Episodes as latents, and what their model steps would have cost."""
     key = probe_key(model) if task.quantities(model) else None
     check_recorded(model, data, key)
-    keys = dict.fromkeys([*model.world_model.perception.keys, *([key] if key else [])])
-    arrays = data.load(ids, keys=list(keys), image_size=model.image_size, cache=cache)
+    keys = [*model.world_model.perception.keys]
+    keys += [key] if key and key not in keys else []
+    arrays = data.load(ids, keys=keys, image_size=model.image_size, cache=cache)
     episodes = LatentEpisodes(
         latents=encode_rows(model.world_model, arrays),
         offsets=arrays.offsets,

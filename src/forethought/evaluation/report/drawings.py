@@ -246,7 +246,9 @@ def weighed(
 ) -> Figure:
     """What plans were weighed by over some episodes, one a column: the shares of cost terms above,
     the margins of guardrails, where there are any, below."""
-    count, rows = len(terms), 2 if margins[0] else 1
+    kinds = {"share in the energy": terms, "least margin": margins}
+    shown = {label: lines for label, lines in kinds.items() if lines[0]}
+    count, rows = len(terms), len(shown)
     figure, axes = plt.subplots(
         rows,
         count,
@@ -256,10 +258,8 @@ def weighed(
         sharex=True,
         sharey="row",
     )
-    for row, (label, shown) in enumerate(
-        zip(("share in the energy", "least margin"), (terms, margins)[:rows], strict=True)
-    ):
-        for axis, lines in zip(axes[row], shown, strict=True):
+    for row, (label, episodes) in enumerate(shown.items()):
+        for axis, lines in zip(axes[row], episodes, strict=True):
             for (name, values), colour in zip(lines.items(), cycle(COLOURS), strict=False):
                 axis.plot(values, color=colour, lw=1.3, label=name)
             axis.tick_params(labelsize=7)
