@@ -295,7 +295,8 @@ def test_what_cannot_be_feared_is_refused(model, recorded, folder) -> None:
     with pytest.raises(ForethoughtError, match=r"'\.\./zone'"):
         attempt(name="../zone", guardrails=[ZONE])
     with pytest.raises(ForethoughtError, match="about 'height'"):
-        attempt(name="height", guardrails=[guardrail("height", below=1.0)])
+        attempt(guardrails=[guardrail("height", below=1.0)])
+    assert fears_of(folder) == () and not (folder / "fears").exists()
     attempt(guardrails=[ZONE])
     with pytest.raises(ForethoughtError, match="--resume"):
         attempt(guardrails=[ZONE])

@@ -17,6 +17,7 @@ import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -259,11 +260,16 @@ def train_fear(
     task = Relabelling.of(guardrails, cost, depth=config.depth)
     weights, description = fear_paths(out, name)
     folder = weights.with_suffix("")
-    claim_folder(folder, {"fear": config, "about": task.words()}, data, resume=resume)
+    claim = partial(claim_folder, folder, {"fear": config, "about": task.words()}, data)
+    if folder.exists():
+        claim(resume=resume)
     if description.exists():
         return load_fear(out, name)
     train_ids, held_out_ids = _split(model, data, config)
-    episodes, costs = _relabelled(model, data, train_ids, task, folder)
+    episodes, costs = _relabelled(model, data, train_ids, task, out)
+    held_out = _relabelled(model, data, held_out_ids, task, out)
+    # Only now, so that a task that was refused leaves the name free.
+    claim(resume=True)
     learner = _learner(model, config, name)
     loop = Loop(
         config=LoopConfig(seed=config.seed, visible=visible, checkpoint_s=checkpoint_s),
@@ -275,7 +281,6 @@ def train_fear(
     stage = FearStage(config, learner.fear, learner.target, episodes, costs)
     loop.run(stage, progress)
     fear = learner.fear.requires_grad_(False).eval()
-    held_out = _relabelled(model, data, held_out_ids, task, folder)
     report = fear_report(fear, *held_out, seed=config.seed)
     _finish(fear, config, task, out, report)
     return fear
