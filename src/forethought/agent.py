@@ -20,7 +20,7 @@ from torch import Tensor
 from forethought.actor.search import shift
 from forethought.cost.goal import SubGoal
 from forethought.cost.guardrail import Guardrail
-from forethought.cost.sight import Bounds
+from forethought.cost.sight import Bounds, Sight
 from forethought.cost.terms import Cost, CostTerm
 from forethought.memory import Attempts, AttemptsConfig, ObservationWindow
 from forethought.model import Model
@@ -119,6 +119,11 @@ class Agent:
             self._safety = self._guarded(safety or SafetyConfig())
             self._score = self.cost.bind(self._sight)
         self.reset()
+
+    @property
+    def sight(self) -> Sight:
+        """What its cost knows of it."""
+        return self._sight
 
     def reset(self) -> None:
         """Forgets the episode: observations, plan and warm start."""

@@ -34,8 +34,10 @@ def test_tasks_are_unsolved_and_the_floor_lies_below_the_ceiling(model, run) -> 
     assert set(results.agent.groups) == {"same", "across"}
     assert results.decision_ms["median"] > 0
     assert results.traces[0].imagined["position.x"].shape[0] == 80
+    assert {"goal"} <= set(results.traces[0].terms)
+    assert results.traces[0].terms["goal"].shape == (80,) and not results.traces[0].margins
     page = evaluate_report(run, results).read_text()
-    assert "data:image/webp" in page
+    assert "data:image/webp" in page and "What the plans were weighed by" in page
 
 
 def test_a_world_that_is_always_solved_is_refused(model) -> None:

@@ -3,6 +3,7 @@
 Terms add and scale: ``goal(image=frame) + 0.1 * effort()``.
 """
 
+from forethought.cost.anticipated import Anticipated, FearLimit, anticipated, fear_limit
 from forethought.cost.calibration import Calibration, Widening, conformal_quantile
 from forethought.cost.constraints import (
     Constraint,
@@ -21,6 +22,7 @@ from forethought.cost.critic import (
     MetricDistanceConfig,
     QuasimetricDistanceConfig,
 )
+from forethought.cost.fear import Fear, FearConfig, fears_of, load_fear
 from forethought.cost.goal import Goal, GoalAmong, goal, goal_among
 from forethought.cost.guardrail import Guardrail, guardrail
 from forethought.cost.likeness import Unlike
@@ -54,6 +56,7 @@ from forethought.cost.vain import InVain, avoid_vain
 
 __all__ = [
     "AdaptationConfig",
+    "Anticipated",
     "Bounds",
     "Calibration",
     "CalibrationWarning",
@@ -65,6 +68,9 @@ __all__ = [
     "Effort",
     "Embedding",
     "Expected",
+    "Fear",
+    "FearConfig",
+    "FearLimit",
     "Follow",
     "FunctionTerm",
     "Goal",
@@ -93,11 +99,14 @@ __all__ = [
     "Unlike",
     "Widening",
     "Worst",
+    "anticipated",
     "apart",
     "avoid_vain",
     "conformal_quantile",
     "effort",
     "explain",
+    "fear_limit",
+    "fears_of",
     "follow",
     "goal",
     "goal_among",
@@ -108,6 +117,7 @@ __all__ = [
     "keep_out",
     "leave",
     "limit",
+    "load_fear",
     "probed_goal",
     "quantity_term",
     "rate_limit",

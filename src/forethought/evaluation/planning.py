@@ -17,7 +17,7 @@ from rich.progress import track
 
 from forethought.agent import Agent
 from forethought.evaluation.statistics import Estimate, bootstrap_mean, wilson
-from forethought.types import Decision, ForethoughtError, Observation, World
+from forethought.types import Decision, ForethoughtError, Observation, Plan, World
 
 Controller = Callable[[Observation], np.ndarray]
 """Observations ``(b, ...)`` to actions ``(b, dim)``."""
@@ -88,6 +88,8 @@ class Trace:
         surprise: ``(steps,)``.
         succeeded: ``(steps,)``.
         group: the kind of task.
+        terms: per cost term its share in the energy of the plan under way, ``(steps,)`` each.
+        margins: per guardrail the least margin of that plan, ``(steps,)`` each.
     """
 
     images: np.ndarray | None
@@ -98,6 +100,8 @@ class Trace:
     surprise: np.ndarray
     succeeded: np.ndarray
     group: str
+    terms: Mapping[str, np.ndarray] = field(default_factory=dict)
+    margins: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -297,7 +301,7 @@ class _Watcher:
         self.truth.append(truth)
 
     def traces(self, flags: np.ndarray, groups: Mapping[str, np.ndarray]) -> tuple[Trace, ...]:
-        imagined = self._imagined()
+        imagined, terms, margins = self._imagined(), self._terms(), self._margins()
         return tuple(
             Trace(
                 images=np.stack([frame[i] for frame in self.images]) if self.camera else None,
@@ -308,13 +312,34 @@ class _Watcher:
                 surprise=np.stack([decision.surprise[i] for decision in self.decisions]),
                 succeeded=flags[:, i],
                 group=next((name for name, mask in groups.items() if mask[i]), ""),
+                terms={name: values[:, i] for name, values in terms.items()},
+                margins={name: values[:, i] for name, values in margins.items()},
             )
             for i in range(self.count)
         )
 
+    def _plans(self) -> list[Plan]:
+        """The plan under way at each step; none of who does not plan."""
+        return [decision.plan for decision in self.decisions if decision.plan is not None]
+
+    def _terms(self) -> dict[str, np.ndarray]:
+        """Shares in the energy of the plan under way at each step: ``(steps, agents)``."""
+        plans = self._plans()
+        names = plans[0].terms if plans else ()
+        return {name: np.stack([p.terms[name].cpu().numpy() for p in plans]) for name in names}
+
+    def _margins(self) -> dict[str, np.ndarray]:
+        """Least margins of the plan under way at each step: ``(steps, agents)``."""
+        plans = self._plans()
+        names = plans[0].margins if plans else ()
+        return {
+            name: np.stack([p.margins[name].amin(-1).cpu().numpy() for p in plans])
+            for name in names
+        }
+
     def _imagined(self) -> dict[str, np.ndarray]:
         """Quantities read from the plan under way at each step: ``(steps, episodes, h+1)``."""
-        plans = [decision.plan for decision in self.decisions if decision.plan is not None]
+        plans = self._plans()
         if not isinstance(self.agent, Agent) or not self.agent.model.config.probes:
             return {}
         model = self.agent.model

@@ -6,6 +6,7 @@ from forethought.learning.begin import BeginFrom
 from forethought.learning.calibrating import CalibrationConfig, calibrate
 from forethought.learning.critic import CriticTrainingConfig
 from forethought.learning.errors import AnchoredError, ErrorAgainstCopy, SquaredError
+from forethought.learning.fear import FearReport, FearTrainingConfig, train_fear
 from forethought.learning.hierarchy import HierarchyTrainingConfig
 from forethought.learning.hindsight import HindsightTrainingConfig
 from forethought.learning.inferred_actions import InferredActionsConfig
@@ -28,6 +29,8 @@ __all__ = [
     "CalibrationConfig",
     "CriticTrainingConfig",
     "ErrorAgainstCopy",
+    "FearReport",
+    "FearTrainingConfig",
     "HierarchyTrainingConfig",
     "HindsightTrainingConfig",
     "InferredActionsConfig",
@@ -49,4 +52,5 @@ __all__ = [
     "pretrain",
     "pretraining_of",
     "train",
+    "train_fear",
 ]

@@ -72,19 +72,33 @@ def episodes_for(
             f"{data.path}: episode {seen[0]} is none to calibrate on: training has seen it, or "
             f"there is none. Choose among {held_out[:8]} ..., or give later data."
         )
-    missing = [k for k in (*model.world_model.perception.keys, key) if not _has(data, k)]
-    if missing:
+    check_recorded(model, data, key)
+    keys = [*model.world_model.perception.keys, key]
+    return data.load(chosen, keys=list(dict.fromkeys(keys)), image_size=model.image_size)
+
+
+def check_recorded(model: Model, data: Dataset, key: str | None) -> None:
+    """Refuses data that lack what the model perceives, or the quantities that its probes read.
+
+    Args:
+        model: a trained model.
+        data: recordings.
+        key: of the quantities; None where they are not needed.
+
+    Raises:
+        ForethoughtError: see above.
+    """
+    wanted = [*model.world_model.perception.keys, *([key] if key else [])]
+    if missing := [k for k in wanted if not _has(data, k)]:
         raise ForethoughtError(
             f"{data.path} lacks {missing[0]!r}, which this model needs; it has "
             f"{sorted(data.signature.observation)}. Give data like those it was trained on."
         )
-    if (names := data.signature.observation[key].names) != model.config.probes:
+    if key and (names := data.signature.observation[key].names) != model.config.probes:
         raise ForethoughtError(
             f"{data.path}: {key!r} holds {list(names)}, the model's probes read "
             f"{list(model.config.probes)}. Give data like those it was trained on."
         )
-    keys = [*model.world_model.perception.keys, key]
-    return data.load(chosen, keys=list(dict.fromkeys(keys)), image_size=model.image_size)
 
 
 def _has(data: Dataset, key: str) -> bool:

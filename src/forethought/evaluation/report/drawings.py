@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREEN, RED, GREY = "#2563b0", "#e08a1e", "#1f8a5b", "#c0392b", "#8a97a8"
+COLOURS = (BLUE, ORANGE, GREEN, GREY, RED)
 
 plt.rcParams.update(
     {
@@ -235,6 +237,38 @@ def histogram(groups: Mapping[str, Float[np.ndarray, " n"]], *, label: str) -> F
     axis.set_xscale("log")
     axis.set_xlabel(label)
     axis.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def weighed(
+    terms: Sequence[Mapping[str, Float[np.ndarray, " t"]]],
+    margins: Sequence[Mapping[str, Float[np.ndarray, " t"]]],
+) -> Figure:
+    """What plans were weighed by over some episodes, one a column: the shares of cost terms above,
+    the margins of guardrails, where there are any, below."""
+    kinds = {"share in the energy": terms, "least margin": margins}
+    shown = {label: lines for label, lines in kinds.items() if lines[0]}
+    count, rows = len(terms), len(shown)
+    figure, axes = plt.subplots(
+        rows,
+        count,
+        figsize=(1.2 + 2.4 * count, 1.9 * rows),
+        layout="constrained",
+        squeeze=False,
+        sharex=True,
+        sharey="row",
+    )
+    for row, (label, episodes) in enumerate(shown.items()):
+        for axis, lines in zip(axes[row], episodes, strict=True):
+            for (name, values), colour in zip(lines.items(), cycle(COLOURS), strict=False):
+                axis.plot(values, color=colour, lw=1.3, label=name)
+            axis.tick_params(labelsize=7)
+        axes[row, 0].set_ylabel(label, fontsize=8)
+        axes[row, -1].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    for axis in axes[-1]:
+        axis.set_xlabel("world step", fontsize=8)
+    for axis in axes[1:].flat:
+        axis.axhline(0, color=RED, lw=0.8, ls="--")
     return figure
 
 

@@ -333,7 +333,24 @@ def planning_sections(results: PlanningResults) -> list[Section]:
                 gallery=gallery,
             )
         )
-    return sections
+    return [*sections, *_weighed_section(results)]
+
+
+def _weighed_section(results: PlanningResults) -> list[Section]:
+    """What the plans of some episodes were weighed by; nothing of who does not plan."""
+    shown = [trace for trace in results.traces if trace.terms][:4]
+    if not shown:
+        return []
+    drawing = drawings.weighed([one.terms for one in shown], [one.margins for one in shown])
+    return [
+        Section(
+            title="What the plans were weighed by",
+            text="The shares of each cost term in the energy of the plan under way, what lies "
+            "beyond its end included where a critic of future cost is heeded; below zero a "
+            "guardrail is violated in the plan.",
+            figures=[embed_drawing(drawing, "The first of these episodes, step by step.")],
+        )
+    ]
 
 
 def _triple(estimate: Estimate) -> tuple[float, float, float]:
