@@ -64,7 +64,8 @@ def episodes_for(
     Raises:
         ForethoughtError: the data lack what the model needs, or training has seen an episode.
     """
-    key, own = probe_key(model), data.path.name == model.notes.get("data")
+    probe_key(model)
+    own = data.path.name == model.notes.get("data")
     held_out = list(model.notes["held_out_episodes"]) if own else list(range(data.num_episodes))
     chosen = held_out if episodes is None else list(episodes)
     if seen := sorted(set(chosen) - set(held_out)):
@@ -72,19 +73,29 @@ def episodes_for(
             f"{data.path}: episode {seen[0]} is none to calibrate on: training has seen it, or "
             f"there is none. Choose among {held_out[:8]} ..., or give later data."
         )
-    missing = [k for k in (*model.world_model.perception.keys, key) if not _has(data, k)]
-    if missing:
+    return arrays_of(model, data, chosen)
+
+
+def arrays_of(model: Model, data: Dataset, episodes: Sequence[int]) -> EpisodeArrays:
+    """Episodes with what a model perceives, and what its probes read where it has any.
+
+    Raises:
+        ForethoughtError: the data lack what the model needs.
+    """
+    key = (probe_key(model),) if model.config.probes else ()
+    keys = list(dict.fromkeys((*model.world_model.perception.keys, *key)))
+    if missing := [k for k in keys if not _has(data, k)]:
         raise ForethoughtError(
             f"{data.path} lacks {missing[0]!r}, which this model needs; it has "
             f"{sorted(data.signature.observation)}. Give data like those it was trained on."
         )
-    if (names := data.signature.observation[key].names) != model.config.probes:
-        raise ForethoughtError(
-            f"{data.path}: {key!r} holds {list(names)}, the model's probes read "
-            f"{list(model.config.probes)}. Give data like those it was trained on."
-        )
-    keys = [*model.world_model.perception.keys, key]
-    return data.load(chosen, keys=list(dict.fromkeys(keys)), image_size=model.image_size)
+    for one in key:
+        if (names := data.signature.observation[one].names) != model.config.probes:
+            raise ForethoughtError(
+                f"{data.path}: {one!r} holds {list(names)}, the model's probes read "
+                f"{list(model.config.probes)}. Give data like those it was trained on."
+            )
+    return data.load(episodes, keys=keys, image_size=model.image_size)
 
 
 def _has(data: Dataset, key: str) -> bool:
