@@ -94,7 +94,7 @@ def _picture(path: Path) -> np.ndarray:
         ) from error
     try:
         with Image.open(path) as picture:
-            return np.asarray(picture.convert("RGB"))
+            return np.array(picture.convert("RGB"))
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise ForethoughtError(
             f"found {str(path)!r}, expected a picture beside the task file ({error}). Save the "

@@ -69,9 +69,7 @@ def _with_exponent(value: Any) -> Any:
         return value
 
 
-Number = Annotated[
-    float, Field(strict=True, allow_inf_nan=False), BeforeValidator(_with_exponent)
-]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False), BeforeValidator(_with_exponent)]
 Count = Annotated[PositiveInt, Field(strict=True)]
 Name = Annotated[str, Field(strict=True, min_length=1)]
 Ends = Annotated[list[Number | None], Field(min_length=2, max_length=2)]
@@ -228,7 +226,9 @@ class ConditionPart(Choice):
         plain = (self.limit, self.keep_away, self.apart, self.rate)
         found = [part.build() for part in plain if part is not None]
         if self.keep_out is not None:
-            found.append(keep_out({name: (low, high) for name, (low, high) in self.keep_out.items()}))
+            found.append(
+                keep_out({name: (low, high) for name, (low, high) in self.keep_out.items()})
+            )
         if self.any_of is not None:
             found.append(AnyOf(parts=tuple(part.build() for part in self.any_of)))
         if self.all_of is not None:
