@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 from pydantic import (
     BaseModel,
@@ -87,6 +87,10 @@ def wrong(message: str, *at: int | str) -> PydanticCustomError:
     return PydanticCustomError("wrong", "{message}", {"message": message, "at": at})
 
 
+def _tuples(ends: Mapping[str, list[float | None]]) -> dict[str, tuple[float | None, float | None]]:
+    return {name: (low, high) for name, (low, high) in ends.items()}
+
+
 class Part(BaseModel):
     """A mapping of the task file whose keys are all known."""
 
@@ -143,7 +147,7 @@ class LimitPart(Part):
     above: Number | None = None
 
     @model_validator(mode="after")
-    def _sound(self) -> Self:
+    def _sound(self) -> LimitPart:
         self.build()
         return self
 
@@ -171,7 +175,7 @@ class KeepAwayPart(Part):
     distance: Annotated[Number, Field(gt=0)]
 
     @model_validator(mode="after")
-    def _sound(self) -> Self:
+    def _sound(self) -> KeepAwayPart:
         self.build()
         return self
 
@@ -188,7 +192,7 @@ class ApartPart(Part):
     distance: Annotated[Number, Field(gt=0)]
 
     @model_validator(mode="after")
-    def _sound(self) -> Self:
+    def _sound(self) -> ApartPart:
         self.build()
         return self
 
@@ -218,7 +222,7 @@ class ConditionPart(Choice):
     @classmethod
     def _sound(cls, box: dict[str, Any] | None) -> dict[str, Any] | None:
         if box is not None:
-            keep_out(box)
+            keep_out(_tuples(box))
         return box
 
     def build(self) -> Constraint:
@@ -226,9 +230,7 @@ class ConditionPart(Choice):
         plain = (self.limit, self.keep_away, self.apart, self.rate)
         found = [part.build() for part in plain if part is not None]
         if self.keep_out is not None:
-            found.append(
-                keep_out({name: (low, high) for name, (low, high) in self.keep_out.items()})
-            )
+            found.append(keep_out(_tuples(self.keep_out)))
         if self.any_of is not None:
             found.append(AnyOf(parts=tuple(part.build() for part in self.any_of)))
         if self.all_of is not None:
@@ -263,13 +265,13 @@ class GoalPart(Choice):
     @classmethod
     def _sound(cls, bounds: dict[str, Any] | None) -> dict[str, Any] | None:
         if bounds is not None:
-            region_goal(bounds)
+            region_goal(_tuples(bounds))
         return bounds
 
     def build_region(self) -> RegionGoal | None:
         """The goal as a region of quantities; None where it is shown in another way."""
         if self.region is not None:
-            return region_goal({name: (low, high) for name, (low, high) in self.region.items()})
+            return region_goal(_tuples(self.region))
         if self.quantities is not None:
             return region_goal({name: (value, value) for name, value in self.quantities.items()})
         return None
@@ -316,7 +318,7 @@ class PlannerPart(Part):
     elites: Count | None = None
 
     @model_validator(mode="after")
-    def _sound(self) -> Self:
+    def _sound(self) -> PlannerPart:
         if self.samples and self.elites and self.elites > self.samples:
             raise wrong(
                 f"found {self.elites} elites of {self.samples} samples, expected no more elites "
