@@ -214,7 +214,8 @@ BAD = [
     ("guardrails:\n  - rate: {quantity: x, at_most: -1}", 4, "guardrails.0.rate.at_most", "-1"),
     ("guardrails:\n  - any: []", 4, "guardrails.0.any", "at least 1 item"),
     (
-        "guardrails:\n  - any:\n      - rate: {quantity: x, at_most: 1}\n      - limit: {quantity: x}",
+        "guardrails:\n  - any:\n      - rate: {quantity: x, at_most: 1}\n"
+        "      - limit: {quantity: x}",
         6,
         "guardrails.0.any.1.limit",
         "neither below",

@@ -28,6 +28,7 @@ COMMANDS = {
     "predict": "open-loop prediction on recorded episodes",
     "calibrate": "what foresight is wrong by: what guardrails are widened by",
     "check-task": "what is wrong with a task, before anything moves",
+    "task-schema": "the JSON Schema of task files, for editors",
     "report": "make the report of a run again",
 }
 
