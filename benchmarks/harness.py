@@ -9,7 +9,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
@@ -42,11 +42,22 @@ class Figure:
 
 
 def figure(name: str, value: float, goal: str | None = None, **details: object) -> Figure:
-    """A figure, compared with its goal (``>= x``, ``<= x``, ``< x`` or ``> x``)."""
+    """A figure, compared with its goal (``>= x``, ``<= x``, ``< x`` or ``> x``).
+
+    A goal that ends in ``within the interval`` compares the nearer end of the interval.
+    """
     holds = None
     if goal is not None:
-        sign, limit = goal.split()
+        sign, limit, *rest = goal.split()
         target = float(limit)
+        if rest:
+            # "within the interval": what the data do not contradict.
+            value_or_end = details["high"] if sign in (">=", ">") else details["low"]
+            return replace(
+                figure(name, value_or_end, f"{sign} {limit}", **details),
+                value=float(value),
+                goal=goal,
+            )
         holds = {
             ">=": value >= target,
             "<=": value <= target,

@@ -25,6 +25,8 @@ CHECKED = [
     "memory",
     "model",
     "perception",
+    "safety",
+    "senses",
     "world_model",
 ]
 _hook = install_import_hook([f"forethought.{room}" for room in CHECKED], "beartype.beartype")

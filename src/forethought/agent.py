@@ -20,14 +20,13 @@ from torch import Tensor
 from forethought.actor.search import shift
 from forethought.cost.goal import SubGoal
 from forethought.cost.guardrail import Guardrail
-from forethought.cost.sight import Bounds, Sight
+from forethought.cost.sight import Bounds
 from forethought.cost.terms import Cost, CostTerm
 from forethought.memory import Attempts, AttemptsConfig, ObservationWindow
 from forethought.model import Model
 from forethought.safety import Safety, SafetyConfig
+from forethought.senses import perceived, sight_of
 from forethought.types import (
-    TASK,
-    ArraySpec,
     Chance,
     Change,
     Decision,
@@ -40,7 +39,6 @@ from forethought.types import (
     PlanningProblem,
     Scores,
     WarmStart,
-    to_bytes,
 )
 
 
@@ -110,21 +108,11 @@ class Agent:
         self.deadline_s = deadline_s
         self.num_outcomes = self._checked_outcomes(num_outcomes)
         self._account = attempts
-        self._specs = {
-            key: model.signature.observation[key] for key in model.world_model.perception.keys
-        }
         self._space = model.world_model.action_space
         self._generator = torch.Generator(device=model.device).manual_seed(seed)
         with torch.no_grad():
-            self._sight = Sight(
-                encode=self._encode_still,
-                push=model.world_model.push,
-                distance=model.distance,
-                read=model.read,
-                quantities=model.config.probes,
-                space=self._space,
-                block=self.block,
-                signature=model.signature,
+            self._sight = replace(
+                sight_of(model),
                 in_vain=lambda: self._attempts.in_vain if self._attempts else (),
                 bounds=lambda name, horizon: self._bounds(name, horizon),
             )
@@ -171,7 +159,7 @@ class Agent:
                 f"act() is for one agent, this one has num_agents={self.num_agents}; use "
                 "act_batch() with a leading dimension."
             )
-        seen = self._read("the observation", observation, leading=())
+        seen = perceived(self.model, "the observation", observation, leading=())
         decision = self.act_batch({key: value[None] for key, value in seen.items()})
         return replace(decision, action=decision.action[0])
 
@@ -182,7 +170,7 @@ class Agent:
             ForethoughtError: see :meth:`act`.
         """
         started = time.perf_counter()
-        seen = self._read("the observation", observation, leading=(self.num_agents,))
+        seen = perceived(self.model, "the observation", observation, leading=(self.num_agents,))
         self._window = self._window.see(seen)
         surprise = np.full(self.num_agents, np.nan, dtype=np.float32)
         execution = self._execution
@@ -316,20 +304,6 @@ class Agent:
             latents=torch.stack([self._perceive(steps_ago) for steps_ago in ago], dim=1),
             actions=self.model.world_model.normalise(actions),
         )
-
-    @torch.no_grad()
-    def _encode_still(self, observation: Observation) -> Float[Tensor, "b k d"]:
-        """Latents of a still observation: the same frame for the whole window."""
-        seen = self._read("the goal", observation, leading=(-1,))
-        stack = self.model.config.world_model.perception.frame_stack
-        frames = {
-            key: torch.as_tensor(value, device=self.model.device) for key, value in seen.items()
-        }
-        still = {
-            key: value.unsqueeze(1).expand(-1, stack, *(-1,) * (value.ndim - 1))
-            for key, value in frames.items()
-        }
-        return self.model.world_model.encode(still)
 
     def _surprise(
         self, execution: _Execution | None, latents: Float[Tensor, "b k d"]
@@ -487,60 +461,8 @@ class Agent:
             )
         return num_outcomes
 
-    def _read(
-        self, what: str, observation: Mapping[str, Any], *, leading: tuple[int, ...]
-    ) -> dict[str, np.ndarray]:
-        """The perceived keys as the model takes them; refuses what it cannot have meant."""
-        given = {key: observation[key] for key in self._specs if observation.get(key) is not None}
-        does_without = given and self.model.config.world_model.perception.missing
-        seen = {}
-        for key, spec in self._specs.items():
-            if key in given:
-                seen[key] = _in_bytes(given[key], spec) if key == TASK else np.asarray(given[key])
-                _check_value(what, key, seen[key], spec, leading=leading)
-            elif not does_without:
-                raise ForethoughtError(
-                    f"{what} lacks {key!r}, which the model perceives; it has "
-                    f"{sorted(observation)}."
-                )
-        return seen
-
 
 def reason(margins: Mapping[str, Tensor]) -> str:
     """The guardrails at stake, worst first, in a few words."""
     worst = sorted((float(margin), name) for name, margin in margins.items())
     return "; ".join(f"{name} by {-margin:.3g}" for margin, name in worst if margin < 0)
-
-
-def _in_bytes(text: Any, spec: ArraySpec) -> np.ndarray:
-    """Words as bytes, one text or one for each agent; bytes as they are."""
-    value = np.asarray(text)
-    if value.dtype.kind != "U":
-        return value
-    words = [to_bytes(str(one), *spec.shape) for one in value.flat]
-    return np.stack(words).reshape(*value.shape, *spec.shape)
-
-
-def _check_value(
-    what: str, key: str, value: np.ndarray, spec: ArraySpec, *, leading: tuple[int, ...]
-) -> None:
-    """Refuses what the model cannot have meant, naming the key. A leading -1 is any batch."""
-    expected = (*leading, *spec.shape)
-    fits = value.ndim == len(expected) and all(
-        want in (-1, found) for want, found in zip(expected, value.shape, strict=True)
-    )
-    if not fits:
-        raise ForethoughtError(
-            f"{what}: {key!r} has shape {value.shape}, expected {expected}"
-            f"{' (-1: any number)' if -1 in leading else ''}. Resize or crop it as the training "
-            "data was."
-        )
-    if value.dtype != np.dtype(spec.dtype):
-        raise ForethoughtError(
-            f"{what}: {key!r} is {value.dtype}, expected {spec.dtype}; convert it with "
-            f".astype({spec.dtype!r}) in the units of the training data."
-        )
-    if value.dtype.kind == "f" and not np.isfinite(value).all():
-        raise ForethoughtError(
-            f"{what}: {key!r} holds NaN or infinite values; hold the last good reading, or stop."
-        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
 from forethought.cost import Sight
@@ -16,7 +17,14 @@ from forethought.cost.roadmap import (
     shortest_to_first,
     ways_to_first,
 )
-from forethought.types import ActionSpace, ActionSpec, ArraySpec, Imagination, Signature
+from forethought.types import (
+    ActionSpace,
+    ActionSpec,
+    ArraySpec,
+    ForethoughtError,
+    Imagination,
+    Signature,
+)
 
 NONE = torch.zeros(0, 2, 2)
 
@@ -172,6 +180,36 @@ def test_a_map_grows_to_all_that_can_be_reached_and_leads_around_walls() -> None
     assert (known.to_goal[straight] <= 1.4 * shortest[straight] + 2).all()
     # Up to the door, through it, and down again: twelve and a bit.
     assert 12 < known.to_goal[1] < 17
+
+
+def test_a_map_of_quantities_is_blind_to_what_moves_by_itself() -> None:
+    """The third entry of a latent goes its own way; it counts for nothing, here or at the goal."""
+
+    def push(latents: torch.Tensor, units: torch.Tensor) -> torch.Tensor:
+        place = walled(latents[..., :2], units)
+        return torch.cat([place, latents[..., 2:] + 3], -1)
+
+    def read(latents: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"position.x": 4 * latents[..., 0, 0], "position.y": 4 * latents[..., 0, 1]}
+
+    def unused(start: torch.Tensor, goal: torch.Tensor) -> torch.Tensor:
+        raise AssertionError("the critic was asked")
+
+    sight = replace(sight_of([]), push=push, read=read, distance=unused)
+    settings = {
+        "observation": {"observation.state": np.array([[1.0, -3.0, 9.0]], np.float32)},
+        "step": 4.0,
+        "pushes": 24,
+        "support": 1,
+    }
+    goal = RoadmapGoal(quantities=("position.x", "position.y"), **settings)
+    ends = torch.tensor([[-1.0, -3.0, 0.0], [-1.0, -3.0, 50.0], [-1.0, 1.0, 7.0]])
+    paths = torch.stack([torch.tensor([-1.0, -3.0, 0.0]).expand(3, 3), ends], 1)[None, :, :, None]
+    left = goal.bind(sight)(Imagination(latents=paths, actions=torch.zeros(1, 3, 1, 2)))[0, :, 0]
+    assert left[0] == left[1] and 12 < left[0] < 17 and left[2] < left[0] - 3
+    with pytest.raises(ForethoughtError, match=r"hazard\.z"):
+        score = RoadmapGoal(quantities=("hazard.z",), **settings).bind(sight)
+        score(Imagination(latents=paths, actions=torch.zeros(1, 3, 1, 2)))
 
 
 def test_a_map_holds_no_more_nodes_than_it_may() -> None:

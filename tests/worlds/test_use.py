@@ -15,7 +15,9 @@ from forethought.types import World
 from forethought.worlds.environment import CAMERA, GOAL, register
 
 
-@pytest.mark.parametrize("name", ["TwoRooms", "TwoRoomsRandom", "RoomsMaze", "Fork"])
+@pytest.mark.parametrize(
+    "name", ["TwoRooms", "TwoRoomsRandom", "TwoRoomsHazards", "RoomsMaze", "Fork"]
+)
 def test_the_environment_checker_finds_nothing(name: str) -> None:
     register()
     check_env(gymnasium.make(f"forethought/{name}-v0", render_mode="rgb_array").unwrapped)
@@ -31,7 +33,7 @@ def test_a_task_of_an_environment_can_be_chosen() -> None:
         np.testing.assert_array_equal(seen[GOAL], world.goal()[CAMERA][0])
 
 
-@pytest.mark.parametrize("name", ["rooms_maze", "fork", "reacher"])
+@pytest.mark.parametrize("name", [entry.name for entry in worlds.entries()])
 def test_our_worlds_conform(name: str, make_world: Callable[[str, int], World]) -> None:
     check_world(make_world(name, 3))
 

@@ -57,6 +57,7 @@ class Shield:
             proposed: model actions: what leaves now, and what would follow within the step.
         """
         box = Box.of(problem.space)
+        proposed = problem.space.project(proposed)
         wanted = box.units(proposed)
         units = self._candidates(wanted, problem.space.block)
         imagination, scores = evaluate(problem, box.actions(units)[:, :, None])

@@ -1,10 +1,13 @@
 """What foresight is wrong by, and how far guardrails have to be widened for it.
 
 Split conformal prediction (Vovk et al., 2005; Lei et al., 2018): on rollouts that nothing was
-trained on, the imagined margin of a guardrail is held against the margin of what came. The
-``ceil((n + 1)(1 - risk))``-th smallest of the ``n`` differences, taken off the imagined margin, is
-at most the true one with probability ``1 - risk`` or more, whatever the model and its errors, so
-long as what comes is like what was recorded. Each step of the horizon has a bound of its own.
+trained on, the imagined margin of a guardrail is held against the margin of what came. All but a
+few of the differences lie below a bound; taken off the imagined margin, it leaves at most the true
+one with probability ``1 - risk`` or more, whatever the model and its errors, so long as what comes
+is like what was recorded. Each step of the horizon has a bound of its own.
+
+A run is calibrated once and acts often, so the risk is kept given the calibration, with a stated
+confidence (Vovk, 2012), and not only on average over calibrations.
 """
 
 from __future__ import annotations
@@ -21,10 +24,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from forethought.cost.chances import fewest_beyond
 from forethought.cost.course import between
 from forethought.cost.guardrail import Guardrail, reading_of, worst_within
 from forethought.cost.sight import Sight
 from forethought.types import ForethoughtError
+
+CONFIDENCE = 0.95
+"""That the rollouts which were drawn for a calibration were not too kind to it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,22 +138,33 @@ class Widening:
 
 
 def conformal_quantile(
-    errors: Float[Tensor, "n h"], risk: float, *, name: str = "guardrail"
+    errors: Float[Tensor, "n h"],
+    risk: float,
+    *,
+    confidence: float = CONFIDENCE,
+    name: str = "guardrail",
 ) -> Float[Tensor, " h"]:
     """The bound that a further error exceeds with probability ``risk`` at most.
+
+    Args:
+        errors: independent draws, of each step.
+        risk: between 0 and 1.
+        confidence: that it is so, over the draw of the errors.
+        name: what errors are of, for messages.
 
     Raises:
         ForethoughtError: too few errors to say so.
     """
     count = len(errors)
-    rank = math.ceil((count + 1) * (1 - risk))
-    if rank > count:
+    beyond = fewest_beyond(count, risk, confidence)
+    if beyond < 0:
+        needed = math.ceil(math.log(1 - confidence) / math.log(1 - risk))
         raise ForethoughtError(
-            f"{name!r}: a risk of {risk:g} takes {math.ceil(1 / risk) - 1} held-out rollouts at "
-            f"least, there are {count}. Calibrate on more data (`forethought calibrate RUN --data "
-            "DATA`), or state a larger risk."
+            f"{name!r}: a risk of {risk:g} takes {needed} held-out rollouts at least, there are "
+            f"{count}. Calibrate on more data (`forethought calibrate RUN --data DATA`), or state "
+            "a larger risk."
         )
-    return errors.sort(dim=0).values[rank - 1]
+    return errors.sort(dim=0).values[count - 1 - beyond]
 
 
 def save_calibration(calibration: Calibration) -> bytes:

@@ -9,7 +9,6 @@ never falls below what was calibrated.
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -20,6 +19,7 @@ from torch import Tensor
 
 from forethought.config import register
 from forethought.cost.calibration import Widening
+from forethought.cost.chances import at_least
 from forethought.cost.sight import Bounds
 from forethought.types import ForethoughtError
 
@@ -125,14 +125,3 @@ class LiveBounds:
                     stacklevel=4,
                 )
         return replace(self, warned=frozenset(warned))
-
-
-def at_least(count: int, trials: int, share: float) -> float:
-    """Probability of so many successes or more among independent trials."""
-    if count <= trials * share:
-        return 1.0
-    terms = (
-        math.comb(trials, k) * share**k * (1 - share) ** (trials - k)
-        for k in range(count, trials + 1)
-    )
-    return math.fsum(terms)

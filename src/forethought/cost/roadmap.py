@@ -21,6 +21,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from forethought.cost.critic import Embedding
+from forethought.cost.probed import quantities_of
 from forethought.cost.shown import keys_resolved, named_goal, what_is_shown
 from forethought.cost.states import weigh_steps
 from forethought.cost.terms import BoundTerm, CostTerm, Sight
@@ -70,6 +71,30 @@ class Roadmap:
         return replace(told, edges=edges, to_goal=ways_to_first(edges, support=support))
 
 
+@dataclass(frozen=True, kw_only=True)
+class ProbedPlaces:
+    """Where latents lie by some of their probed quantities; all else is free. An
+    :class:`~forethought.cost.critic.Embedding`.
+
+    Attributes:
+        sight: reads the quantities.
+        names: of the quantities, alike in unit.
+        step: how far a model step of full strength goes, in their unit.
+    """
+
+    sight: Sight
+    names: tuple[str, ...]
+    step: float
+
+    def embed(self, latents: Float[Tensor, "*batch k d"]) -> Float[Tensor, "*batch e"]:
+        """See the class."""
+        return quantities_of(self.sight, latents, self.names) / self.step
+
+    def views(self, latents: Float[Tensor, "*batch k d"]) -> Float[Tensor, "*batch 1 e"]:
+        """See the class."""
+        return self.embed(latents).unsqueeze(-2)
+
+
 @dataclass(kw_only=True)
 class _Atlas:
     """The maps of all agents, and for how many scorings each agent has been lost on its own."""
@@ -103,6 +128,9 @@ class RoadmapGoal(CostTerm):
         longest: largest distance told, for nodes from which no way leads on, and for states that
             are reached by a step that was tried in vain.
         alike: how near, at both ends, a step must be to one tried in vain to count as the same.
+        quantities: names of probed quantities that a place is told by, alike in unit, so that what
+            moves by itself is free; empty to tell places by the agent's critic.
+        step: how far a model step of full strength goes, in the unit of the quantities.
         seed: of the pushes.
     """
 
@@ -119,6 +147,8 @@ class RoadmapGoal(CostTerm):
     patience: int = 4
     longest: float = 60.0
     alike: float = 1.1
+    quantities: tuple[str, ...] = ()
+    step: float = 1.0
     seed: int = 0
 
     seeks_goal: ClassVar[bool] = True
@@ -135,14 +165,10 @@ class RoadmapGoal(CostTerm):
         """See :class:`CostTerm`.
 
         Raises:
-            ForethoughtError: the agent's distance does not embed, so that no map can be made.
+            ForethoughtError: the agent's distance does not embed, so that no map can be made, or it
+                has no such probe.
         """
-        metric = sight.distance
-        if not isinstance(metric, Embedding):
-            raise ForethoughtError(
-                "roadmap_goal needs an agent whose critic embeds (LocalMetricTrainingConfig); use "
-                "goal(...) with this one."
-            )
+        metric = self._metric(sight)
         goals = sight.encode(keys_resolved(self.observation, sight))
         atlas = _Atlas(generator=torch.Generator().manual_seed(self.seed))
 
@@ -160,6 +186,17 @@ class RoadmapGoal(CostTerm):
             return weigh_steps(steps, self.running, self.terminal)
 
         return distance_of
+
+    def _metric(self, sight: Sight) -> Embedding:
+        """What tells one place from another."""
+        if self.quantities:
+            return ProbedPlaces(sight=sight, names=self.quantities, step=self.step)
+        if not isinstance(sight.distance, Embedding):
+            raise ForethoughtError(
+                "roadmap_goal needs an agent whose critic embeds (LocalMetricTrainingConfig), or "
+                "RoadmapGoal(quantities=...); use goal(...) with this one."
+            )
+        return sight.distance
 
     def _along(
         self, roadmap: Roadmap, places: Float[Tensor, "n h_plus_1 e"]

@@ -36,7 +36,7 @@ class Trail:
         """World steps that are remembered at present."""
         return len(self.latents) - 1
 
-    def since(self, steps: int) -> tuple[Float[Tensor, "b s k d"], Float[Tensor, "b s c"]]:
+    def since(self, steps: int) -> tuple[Float[Tensor, "b s_plus_1 k d"], Float[Tensor, "b s c"]]:
         """The latents of the latest ``steps + 1`` moments, and the actions between them."""
         states = torch.stack(self.latents[-steps - 1 :], dim=1)
         return states, torch.stack(self.actions[-steps:], dim=1)

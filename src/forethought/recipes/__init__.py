@@ -14,11 +14,14 @@ from forethought.learning.train import train as train_config
 from forethought.model import Model
 from forethought.recipes.fork import fork
 from forethought.recipes.pendulum import pendulum
+from forethought.recipes.pendulum_limits import pendulum_limits
+from forethought.recipes.point_hazards import point_hazards
 from forethought.recipes.reacher import reacher
 from forethought.recipes.recipe import Acting, Recipe, Recording
 from forethought.recipes.recordings import (
     driving,
     fast_robot_arm,
+    process,
     robot_arm,
     robot_camera,
     vehicle_state,
@@ -29,6 +32,7 @@ from forethought.recipes.two_rooms import (
     two_rooms_random,
     two_rooms_random_plain,
 )
+from forethought.recipes.two_rooms_hazards import two_rooms_hazards
 from forethought.types import ForethoughtError, Signature
 
 _recipes: dict[str, Callable[[], Recipe]] = {
@@ -37,11 +41,15 @@ _recipes: dict[str, Callable[[], Recipe]] = {
         two_rooms,
         two_rooms_random,
         two_rooms_random_plain,
+        two_rooms_hazards,
         pendulum,
+        pendulum_limits,
         reacher,
         fork,
         rooms_maze,
+        point_hazards,
         vehicle_state,
+        process,
         robot_arm,
         fast_robot_arm,
         robot_camera,

@@ -45,6 +45,26 @@ def vehicle_state() -> Recipe:
     )
 
 
+def process() -> Recipe:
+    """Industrial processes: seconds between samples, and a state that one sample does not show."""
+    return Recipe(
+        name="process",
+        description="industrial processes from logged sensors and set points: seconds on a CPU",
+        training=lambda signature: _state(
+            signature,
+            "process",
+            history=8,
+            block=5,
+            horizon=4,
+            steps=1200,
+            hidden=64,
+            learned=16,
+            start=LinearStartConfig(),
+        ),
+        prediction=PredictionProtocol(horizons=(5, 10, 20), recoveries=(5,)),
+    )
+
+
 def robot_arm() -> Recipe:
     """Arms and humanoids from logged joint states and commands."""
     return Recipe(

@@ -5,6 +5,7 @@ from forethought.worlds.fork import Fork, ForkConfig
 from forethought.worlds.registry import WorldEntry, entries, make, register_world
 from forethought.worlds.rooms_maze import RoomsMaze, RoomsMazeConfig
 from forethought.worlds.two_rooms import TwoRooms, TwoRoomsConfig
+from forethought.worlds.two_rooms_hazards import TwoRoomsHazards, TwoRoomsHazardsConfig
 
 __all__ = [
     "Fork",
@@ -16,6 +17,8 @@ __all__ = [
     "RoomsMazeConfig",
     "TwoRooms",
     "TwoRoomsConfig",
+    "TwoRoomsHazards",
+    "TwoRoomsHazardsConfig",
     "WorldEntry",
     "entries",
     "gymnasium_world",

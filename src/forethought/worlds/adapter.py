@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gymnasium
@@ -102,12 +102,16 @@ class GymnasiumConfig:
         action_repeat: environment steps for which an action is held.
         include_state: also give the environment's own vector observation.
         persistence: chance that exploring keeps its action for another step.
+        state_names: a name for each entry of the vector observation; empty where unknown.
+        action_names: a name for each entry of an action; empty where unknown.
     """
 
     image_size: int = 64
     action_repeat: int = 1
     include_state: bool = False
     persistence: float = 0.85
+    state_names: tuple[str, ...] = ()
+    action_names: tuple[str, ...] = ()
 
 
 class GymnasiumWorld:
@@ -348,11 +352,12 @@ def _signature(env: gymnasium.Env, config: GymnasiumConfig, name: str) -> Signat
                 f"{name}: include_state needs a vector observation, found {space}; leave it out "
                 "and learn from pixels."
             )
-        observation[STATE] = ArraySpec(shape=space.shape, dtype="float32")
+        observation[STATE] = ArraySpec(shape=space.shape, dtype="float32", names=config.state_names)
     if not observation:
         raise ForethoughtError(f"{name}: neither pictures nor state; there is nothing to observe.")
     rate = float(env.metadata.get("render_fps", 30)) / config.action_repeat
-    return Signature(observation=observation, action=_actions(env, name), rate_hz=rate)
+    action = replace(_actions(env, name), names=config.action_names)
+    return Signature(observation=observation, action=action, rate_hz=rate)
 
 
 def _actions(env: gymnasium.Env, name: str) -> ActionSpec:

@@ -32,16 +32,16 @@ class SwingUp(GoalTask):
     def begin(self, env: gymnasium.Env, generator: np.random.Generator) -> np.ndarray:
         """Hanging still, or any angle with a small velocity."""
         if self.group(generator) == "hanging":
-            return _put(env, np.pi, 0.0)
-        return _put(env, generator.uniform(-np.pi, np.pi), generator.uniform(-1, 1))
+            return put_pendulum(env, np.pi, 0.0)
+        return put_pendulum(env, generator.uniform(-np.pi, np.pi), generator.uniform(-1, 1))
 
     def begin_exploring(self, env: gymnasium.Env, generator: np.random.Generator) -> np.ndarray:
         """Anywhere, at any speed that the pendulum can have."""
-        return _put(env, generator.uniform(-np.pi, np.pi), generator.uniform(-8, 8))
+        return put_pendulum(env, generator.uniform(-np.pi, np.pi), generator.uniform(-8, 8))
 
     def to_goal(self, env: gymnasium.Env, generator: np.random.Generator) -> np.ndarray:
         """Upright and still."""
-        return _put(env, 0.0, 0.0)
+        return put_pendulum(env, 0.0, 0.0)
 
     def succeeded(self, env: gymnasium.Env, observation: np.ndarray, goal: np.ndarray) -> bool:
         """Within 20 degrees of upright."""
@@ -142,7 +142,8 @@ def cartpole(num_worlds: int = 1, **settings: Any) -> GymnasiumWorld:
     return world
 
 
-def _put(env: gymnasium.Env, angle: float, velocity: float) -> np.ndarray:
+def put_pendulum(env: gymnasium.Env, angle: float, velocity: float) -> np.ndarray:
+    """Puts the pendulum to an angle (0 is up), turning; returns the observation."""
     env.reset()
     inner = env.unwrapped
     assert isinstance(inner, PendulumEnv)

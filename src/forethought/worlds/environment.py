@@ -17,6 +17,7 @@ GOAL = "goal.images.top"
 ENVIRONMENTS = {
     "TwoRooms": "two_rooms",
     "TwoRoomsRandom": "two_rooms_random",
+    "TwoRoomsHazards": "two_rooms_hazards",
     "RoomsMaze": "rooms_maze",
     "Fork": "fork",
 }

@@ -38,6 +38,12 @@ def _two_rooms_random(num_worlds: int) -> World:
     return TwoRooms(num_worlds, config=RANDOM, name="two_rooms_random")
 
 
+def _two_rooms_hazards(num_worlds: int) -> World:
+    from forethought.worlds.two_rooms_hazards import TwoRoomsHazards
+
+    return TwoRoomsHazards(num_worlds)
+
+
 def _rooms_maze(num_worlds: int) -> World:
     from forethought.worlds.rooms_maze import RoomsMaze
 
@@ -56,6 +62,12 @@ def _pendulum(num_worlds: int) -> World:
     return pendulum(num_worlds)
 
 
+def _pendulum_limits(num_worlds: int) -> World:
+    from forethought.worlds.pendulum_limits import pendulum_limits
+
+    return pendulum_limits(num_worlds)
+
+
 def _cartpole(num_worlds: int) -> World:
     from forethought.worlds.classic import cartpole
 
@@ -66,6 +78,12 @@ def _reacher(num_worlds: int) -> World:
     from forethought.worlds.reacher import reacher
 
     return reacher(num_worlds)
+
+
+def _point_hazards(num_worlds: int) -> World:
+    from forethought.worlds.point_hazards import point_hazards
+
+    return point_hazards(num_worlds)
 
 
 _worlds = {
@@ -80,6 +98,11 @@ _worlds = {
             name="two_rooms_random",
             description="the same with wall and door drawn anew in each episode",
             make=_two_rooms_random,
+        ),
+        WorldEntry(
+            name="two_rooms_hazards",
+            description="the two rooms with a zone and a patrolling disc that one keeps out of",
+            make=_two_rooms_hazards,
         ),
         WorldEntry(
             name="rooms_maze",
@@ -97,6 +120,11 @@ _worlds = {
             make=_pendulum,
         ),
         WorldEntry(
+            name="pendulum_limits",
+            description="the pendulum held aside, close to an angle that it must not pass",
+            make=_pendulum_limits,
+        ),
+        WorldEntry(
             name="cartpole",
             description="Gymnasium's CartPole-v1 from 64x64 pixels: discrete actions",
             make=_cartpole,
@@ -105,6 +133,11 @@ _worlds = {
             name="reacher",
             description="MuJoCo's Reacher-v5 from 64x64 pixels: an arm takes poses; needs OpenGL",
             make=_reacher,
+        ),
+        WorldEntry(
+            name="point_hazards",
+            description="a heavy point among hazards on MuJoCo, from its state: cross, keep out",
+            make=_point_hazards,
         ),
     )
 }

@@ -152,7 +152,8 @@ def _latent_sections(model: Model, data: Dataset, summary: Mapping[str, Any]) ->
             tables=[_probe_table(summary["probes"])],
         )
     ]
-    if set(POSITION) <= set(model.config.probes) and key == TRUTH:
+    seen = bool(model.signature.cameras)
+    if seen and set(POSITION) <= set(model.config.probes) and key == TRUTH:
         sections.append(_paths_section(model, arrays, quantities, imagined))
     return sections
 

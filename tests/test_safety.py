@@ -1,0 +1,204 @@
+"""Agents within guardrails: by plan and shield, widened by what is seen, safe when stuck."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from forethought.actor import Hold, LeastViolation, Retreat, Stop
+from forethought.cost import AdaptationConfig, CalibrationWarning, guardrail, keep_out, limit
+from forethought.cost.chances import fewest_beyond
+from forethought.safety import SafetyConfig
+from forethought.types import STATE, ForethoughtError, PlanStatus
+from point import PLANNER, Point, point_agent, point_model
+
+EDGE = guardrail("position.x", below=3.0, risk=0.01, name="edge")
+ERRORS = np.linspace(0.0, 0.2, 400)
+BOUND = ERRORS[399 - fewest_beyond(400, EDGE.risk, 0.95)]
+
+
+def act(agent, point: Point, steps: int) -> tuple[np.ndarray, list]:
+    places, decisions, seen = [point.place], [], point.observe()
+    for _ in range(steps):
+        decisions.append(agent.act(seen))
+        seen = point.push(decisions[-1].action)
+        places.append(point.place)
+    return np.stack(places), decisions
+
+
+def test_an_agent_stops_before_the_edge_by_what_it_may_be_wrong_by() -> None:
+    """The goal lies beyond: it comes as near as its bound allows, and no nearer."""
+    agent = point_agent(point_model(errors=ERRORS), (6.0, 1.0), guardrails=[EDGE])
+    places, decisions = act(agent, Point(), 20)
+    # Within a model step the way may be uneven; that is what real calibrations hold as well.
+    assert places[::2, 0].max() <= 3.0 - BOUND + 1e-4 and places[:, 0].max() < 3.0
+    assert places[-1, 0] == pytest.approx(3.0 - BOUND, abs=0.25)
+    assert all(d.plan.status is PlanStatus.FOUND for d in decisions)
+    assert set(decisions[-1].plan.margins) == {"edge"}
+    assert decisions[-1].margins["edge"][0] == pytest.approx(3.0 - places[-2, 0], abs=1e-4)
+
+
+def test_limits_of_the_action_hold_in_everything_that_leaves() -> None:
+    gentle = guardrail(limit("push.x", below=0.25) & limit("push.y", below=0.25), name="gentle")
+    agent = point_agent(point_model(), (4.0, 4.0), guardrails=[gentle])
+    _, decisions = act(agent, Point(), 12)
+    assert np.stack([d.action for d in decisions]).max() <= 0.25 + 1e-6
+
+
+def test_pushes_that_grow_stronger_than_recorded_widen_the_bound_and_are_told() -> None:
+    """The world moves half as far again as it did: without adaptation bounds stay as they were."""
+    model = point_model(errors=ERRORS)
+
+    def widening(adaptation: AdaptationConfig | None) -> float:
+        safety = SafetyConfig(adaptation=adaptation)
+        agent = point_agent(model, (2.5, 0.0), guardrails=[EDGE], safety=safety)
+        act(agent, Point(scale=1.5), 40)
+        return float(agent._safety.live.bounds("edge", 1).widening[0, 0])
+
+    alarm = AdaptationConfig(alarm=0.2)
+    with pytest.warns(CalibrationWarning, match="'edge'"):
+        grown = widening(alarm)
+    assert widening(None) == pytest.approx(BOUND, abs=1e-6)
+    assert grown > widening(None)
+
+
+def test_live_errors_are_those_of_what_was_truly_done_since() -> None:
+    """Seen from one, two and three model steps ago, the exact model of a changed world errs by the
+    pushes that it did not know of."""
+    agent = point_agent(
+        point_model(errors=ERRORS), (50.0, 0.0), guardrails=[guardrail("position.x", below=1e3)]
+    )
+    point = Point(scale=1.5)
+    seen, done = point.observe(), []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CalibrationWarning)
+        for _ in range(9):
+            done.append(agent.act(seen).action[0])
+            seen = point.push(np.array([done[-1], 0.0]))
+    errors = agent._safety._errors()["position.x < 1000"][0]
+    # At the time of the latest comparison eight pushes were known.
+    expected = [0.5 * sum(done[8 - 2 * n : 8]) for n in (1, 2, 3)]
+    np.testing.assert_allclose(errors.numpy(), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("fallback", "expected"),
+    [(Stop(), (0.0, 0.0)), (LeastViolation(), (-1.0, None)), (Retreat(steps=4), (-1.0, None))],
+    ids=str,
+)
+def test_where_no_plan_is_feasible_the_fallback_acts_and_says_why(fallback, expected) -> None:
+    """It is pushed beyond the edge from outside, too far for any plan to come back in time."""
+    agent = point_agent(
+        point_model(),
+        (2.0, 0.0),
+        guardrails=[EDGE],
+        safety=SafetyConfig(fallback=fallback, shield=None),
+    )
+    point = Point()
+    act(agent, point, 4)
+    point.place = np.array([12.0, 0.0], np.float32)
+    decision = agent.act(point.observe())
+    assert decision.plan.status is PlanStatus.INFEASIBLE
+    assert decision.margins["edge"][0] == pytest.approx(-9.0)
+    (change,) = decision.changes
+    assert change.by == str(fallback) and change.agent == 0 and "edge by " in change.reason
+    for found, wanted in zip(decision.action, expected, strict=True):
+        assert wanted is None or found == pytest.approx(wanted, abs=0.05)
+
+
+def test_hold_does_again_what_was_done_last_and_a_users_own_fallback_is_checked() -> None:
+    def held(fallback):
+        safety = SafetyConfig(fallback=fallback, shield=None)
+        agent = point_agent(point_model(), (2.0, 0.0), guardrails=[EDGE], safety=safety)
+        point = Point()
+        _, decisions = act(agent, point, 4)
+        point.place = np.array([12.0, 0.0], np.float32)
+        return decisions[-1].action, agent.act(point.observe()).action
+
+    before, now = held(Hold())
+    np.testing.assert_allclose(now, before)
+    _, own = held(lambda predicament: torch.full((1, 2, 4), 0.125))
+    np.testing.assert_allclose(own, [0.125, 0.125])
+    with pytest.raises(ForethoughtError, match=r"shape \(1, 4\)"):
+        held(lambda predicament: torch.zeros(1, 4))
+    with pytest.raises(ForethoughtError, match="finite"):
+        held(lambda predicament: torch.full((1, 2, 4), torch.nan))
+
+
+def test_only_the_agent_in_trouble_falls_back() -> None:
+    """Of two agents side by side the other one keeps to its plan."""
+    model = point_model()
+    safety = SafetyConfig(fallback=Stop(), shield=None)
+    agent = point_agent(model, (2.0, 0.0), guardrails=[EDGE], safety=safety, num_agents=2)
+    decision = agent.act_batch({STATE: np.array([[0.0, 0.0], [20.0, 0.0]], np.float32)})
+    assert decision.plan.feasible.tolist() == [True, False]
+    assert np.abs(decision.action[0]).max() > 0.5 and not decision.action[1].any()
+    assert [change.agent for change in decision.changes] == [1]
+
+
+def test_the_shield_says_what_it_changed() -> None:
+    """A plan is under way when the point is pushed to the edge from outside."""
+    agent = point_agent(point_model(), (2.9, 0.0), guardrails=[EDGE])
+    point = Point()
+    first = agent.act(point.observe())
+    assert first.action[0] > 0.5 and not first.shielded.any()
+    point.place = np.array([2.8, 0.0], np.float32)
+    second = agent.act(point.observe())
+    assert second.plan_step == 1 and second.shielded.all()
+    (change,) = second.changes
+    assert change.by == "shield" and change.reason.startswith("edge by ")
+    assert change.planned[0] > change.action[0] == second.action[0]
+    assert 2.8 + 2 * second.action[0] <= 3.0 + 1e-5
+    # What was imagined is not what was done, so nothing can be said about surprise.
+    third = agent.act(point.push(second.action))
+    assert third.plan_step == 0 and np.isnan(third.surprise).all()
+
+
+def test_contradictory_guardrails_leave_no_plan() -> None:
+    rails = [
+        guardrail("position.x", below=-5.0, name="left"),
+        guardrail("position.x", above=5.0, name="right"),
+    ]
+    agent = point_agent(
+        point_model(), (0.0, 0.0), guardrails=rails, safety=SafetyConfig(fallback=Stop())
+    )
+    decision = agent.act(Point().observe())
+    assert decision.plan.status is PlanStatus.INFEASIBLE
+    assert "left by" in decision.changes[0].reason and "right by" in decision.changes[0].reason
+
+
+def test_what_cannot_be_kept_is_said_before_anything_moves() -> None:
+    model = point_model()
+    with pytest.raises(ForethoughtError, match=r"'speed'.*position.x"):
+        point_agent(model, (0.0, 0.0), guardrails=[guardrail("speed", below=1.0)])
+    with pytest.raises(ForethoughtError, match="2995 held-out rollouts at least, there are 400"):
+        point_agent(model, (0.0, 0.0), guardrails=[guardrail("position.x", below=1.0, risk=0.001)])
+    with pytest.raises(ForethoughtError, match="two guardrails are called 'edge'"):
+        point_agent(model, (0.0, 0.0), guardrails=[EDGE, EDGE])
+    far = type(PLANNER)(horizon=9, num_samples=16, num_elites=4)
+    with pytest.raises(ForethoughtError, match=r"calibrated for 4 model steps.*--horizon 9"):
+        point_agent(model, (0.0, 0.0), guardrails=[EDGE], actor=far).act(Point().observe())
+    model.calibration = None
+    with pytest.raises(ForethoughtError, match="forethought calibrate RUN"):
+        point_agent(model, (0.0, 0.0), guardrails=[EDGE])
+
+
+def test_a_guardrail_that_is_nan_is_named() -> None:
+    broken = guardrail(keep_out({"position.x": (float("nan"), float("nan"))}), name="broken")
+    model = point_model()
+    with warnings.catch_warnings(), pytest.raises(ForethoughtError, match="'broken'"):
+        point_agent(model, (0.0, 0.0), guardrails=[broken]).act(Point().observe())
+
+
+def test_a_new_episode_forgets_what_bounds_had_grown_by() -> None:
+    agent = point_agent(point_model(errors=ERRORS), (2.5, 0.0), guardrails=[EDGE])
+    before = agent._safety.live.bounds("edge", 1).widening
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CalibrationWarning)
+        act(agent, Point(scale=1.5), 12)
+    assert (agent._safety.live.bounds("edge", 1).widening > before).all()
+    agent.reset()
+    assert torch.equal(agent._safety.live.bounds("edge", 1).widening, before)
