@@ -141,17 +141,19 @@ def test_a_guardrail_that_data_never_come_near_is_a_warning_in_any_unit(unit: fl
     assert found(guarded(far)) == ([("warning", "rail")] if unit >= 1.0 else [])
 
 
-@pytest.mark.parametrize("rollouts", [19, 200, 999])
+@pytest.mark.parametrize("rollouts", [59, 200, 999])
 def test_a_risk_must_be_told_from_the_rollouts_that_there_are(rollouts: int) -> None:
-    told = view(calibration(rollouts=rollouts))
-    enough = guardrail("position.x", below=8.0, risk=1.001 / (rollouts + 1), name="rail")
+    """As many as needed for the risk to be kept in nineteen of twenty calibrations."""
+    told, least = view(calibration(rollouts=rollouts)), 1 - 0.05 ** (1 / rollouts)
+    enough = guardrail("position.x", below=8.0, risk=1.001 * least, name="rail")
     assert found(guarded(enough), view=told) == []
-    (finding,) = report(
-        guarded(guardrail("position.x", below=8.0, risk=0.5 / (rollouts + 1), name="rail")),
-        view=told,
-    ).findings
-    assert finding.severity.value == "error" and str(2 * rollouts + 1) in finding.found
+    too_small = guardrail("position.x", below=8.0, risk=0.5 * least, name="rail")
+    (finding,) = report(guarded(too_small), view=told).findings
+    assert (finding.severity.value, finding.about) == ("error", "rail")
     assert f"there are {rollouts}" in finding.found
+    needed = int(finding.found.split("takes ")[1].split(" held-out")[0])
+    assert found(guarded(too_small), view=view(calibration(rollouts=needed))) == []
+    assert found(guarded(too_small), view=view(calibration(rollouts=needed - 1))) != []
     advised = float(finding.remedy.split("risk of ")[1].split(" or more")[0])
     again = guarded(guardrail("position.x", below=8.0, risk=advised, name="rail"))
     assert found(again, view=told) == []

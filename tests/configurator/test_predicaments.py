@@ -184,5 +184,5 @@ def test_a_model_that_was_never_calibrated_says_how(run, seen) -> None:
 
 
 def test_a_risk_too_small_for_the_calibration_says_what_it_takes(model) -> None:
-    with pytest.raises(ForethoughtError, match="9999 held-out rollouts at least"):
+    with pytest.raises(ForethoughtError, match="29956 held-out rollouts at least"):
         task(guardrail("position.x", below=50.0, risk=1e-4)).agent(model)

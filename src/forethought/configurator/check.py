@@ -307,7 +307,7 @@ def _of_widening(one: Standing) -> Iterator[Finding]:
                 f"there are {one.rollouts}",
                 why="so small a risk cannot be told from so few",
                 remedy=f"calibrate on more data (forethought calibrate RUN --data DATA --rollouts "
-                f"{one.needed}), or state a risk of {1.06 / (one.rollouts + 1):.2g} or more",
+                f"{one.needed}), or state a risk of {1.06 * one.least_risk:.2g} or more",
             )
     elif one.left < LITTLE and one.violated <= MOSTLY:
         yield Finding(

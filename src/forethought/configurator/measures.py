@@ -13,7 +13,8 @@ from torch import Tensor
 from forethought.actor import CEM, ICEM, MPPI, Gradient, Hierarchical
 from forethought.configurator.recorded import Recorded
 from forethought.configurator.task import ShownGoal, Task
-from forethought.cost.calibration import Calibration, conformal_quantile
+from forethought.cost.calibration import CONFIDENCE, Calibration, conformal_quantile
+from forethought.cost.chances import fewest_beyond
 from forethought.cost.course import Reading
 from forethought.cost.guardrail import Guardrail, reading_of
 from forethought.cost.region import RegionGoal
@@ -63,6 +64,11 @@ class Standing:
     rollouts: int
     needed: int
     widening: Float[Tensor, " h"] | None
+
+    @property
+    def least_risk(self) -> float:
+        """The smallest risk that can be told from so many rollouts."""
+        return 1 - (1 - CONFIDENCE) ** (1 / max(1, self.rollouts))
 
     @property
     def violated(self) -> float:
@@ -165,9 +171,10 @@ def _standing(
     errors: Float[Tensor, "r h"] | None,
     horizon: int | None,
 ) -> Standing:
-    rollouts, needed = 0 if errors is None else len(errors), math.ceil(1 / guardrail.risk) - 1
+    rollouts = 0 if errors is None else len(errors)
+    needed = math.ceil(math.log(1 - CONFIDENCE) / math.log1p(-guardrail.risk))
     widening = None
-    if errors is not None and math.ceil((rollouts + 1) * (1 - guardrail.risk)) <= rollouts:
+    if errors is not None and fewest_beyond(rollouts, guardrail.risk, CONFIDENCE) >= 0:
         bound = conformal_quantile(errors, guardrail.risk, name=guardrail.name)[:horizon]
         widening = bound if guardrail.calibrated else torch.zeros_like(bound)
     return Standing(
