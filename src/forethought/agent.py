@@ -138,11 +138,6 @@ class Agent:
         self._taken: tuple[np.ndarray, ...] = ()
         self._execution: _Execution | None = None
 
-    @property
-    def sight(self) -> Sight:
-        """What its cost may know of it."""
-        return self._sight
-
     def act(self, observation: Mapping[str, Any]) -> Decision:
         """The next action of a single agent.
 

@@ -18,7 +18,6 @@ from forethought.configurator import (
     Task,
     check_task,
     recorded_of,
-    sight_of,
 )
 from forethought.configurator.measures import contradiction, goal_support
 from forethought.cost import (
@@ -33,6 +32,7 @@ from forethought.cost import (
     term,
 )
 from forethought.cost.shown import named_goal
+from forethought.senses import sight_of
 
 CAMERA = "observation.images.top"
 
@@ -283,7 +283,7 @@ def test_what_may_be_done_does_not_conflict_with_where_to_be() -> None:
 
 @pytest.fixture(scope="module")
 def rooms(model, recorded):
-    return recorded_of(model, sight_of(model), recorded, rows=600)
+    return recorded_of(model, recorded, rows=600)
 
 
 def test_what_was_recorded_is_what_the_data_hold(model, recorded, rooms) -> None:
@@ -298,7 +298,7 @@ def test_what_was_recorded_is_what_the_data_hold(model, recorded, rooms) -> None
 
 
 def test_the_same_draw_gives_the_same_report(model, recorded, rooms) -> None:
-    again = recorded_of(model, sight_of(model), recorded, rows=600)
+    again = recorded_of(model, recorded, rows=600)
     task = Task(goal=region_goal({"position.x": (40.0, 60.0)}))
     first, second = (check_task(task, model, one).to_json() for one in (rooms, again))
     assert first == second
@@ -382,8 +382,8 @@ def test_what_it_is_widened_by_is_what_an_agent_widens_it_by(model, rooms) -> No
     rails = (guardrail("position.x", below=50.0), guardrail(keep_out({"position.y": (1.0, 9.0)})))
     task = guarded(*rails, goal=region_goal({"position.x": (1.0, 40.0)}))
     standing = check_task(task, model, rooms).guardrails
-    sight = task.agent(model).sight
+    used = model.calibration.bounds(rails, sight_of(model))
     for one in standing:
         assert one.widening is not None
-        bounds = sight.bounds(one.guardrail.name, len(one.widening))
-        torch.testing.assert_close(bounds.widening[0], one.widening)
+        bound = used[one.guardrail.name].bound[: len(one.widening)]
+        torch.testing.assert_close(bound, one.widening)

@@ -15,6 +15,7 @@ from forethought.configurator import Search, ShownGoal, Task, read_task
 from forethought.cost import effort, goal, guardrail, region_goal, term
 from forethought.cost.shown import named_goal
 from forethought.safety import SafetyConfig
+from forethought.senses import sight_of
 from forethought.types import ForethoughtError, PlanStatus
 
 CAMERA = "observation.images.top"
@@ -106,7 +107,7 @@ def test_a_guardrail_violated_at_the_start_shows_at_once(model, seen) -> None:
 
 @torch.no_grad()
 def _place(model, seen) -> float:
-    latents = task().agent(model).sight.encode({CAMERA: seen[CAMERA][None]})
+    latents = sight_of(model).encode({CAMERA: seen[CAMERA][None]})
     return float(model.read(latents)["position.x"])
 
 

@@ -45,15 +45,14 @@ class Arguments(Common):
 def run(arguments: Arguments) -> Answer:
     """Checks."""
     from forethought import data
-    from forethought.configurator import check_task, read_task, recorded_of, sight_of
+    from forethought.configurator import check_task, read_task, recorded_of
     from forethought.data.check import Severity
     from forethought.model import load_model
 
     task, model = read_task(arguments.task), load_model(arguments.run)
     dataset = data.open(arguments.data or _own_data(arguments.run))
     with Console(stderr=True, quiet=arguments.json).status("looking at what was recorded"):
-        sight = sight_of(model)
-        recorded = recorded_of(model, sight, dataset, rows=arguments.rows, seed=arguments.seed)
+        recorded = recorded_of(model, dataset, rows=arguments.rows, seed=arguments.seed)
         report = check_task(task, model, recorded)
     broken = sum(one.severity is Severity.ERROR for one in report.findings)
     told = f"{broken} errors, {len(report.findings) - broken} warnings"

@@ -1,6 +1,6 @@
 """The configurator: the task file, what it sets in an agent, and what is wrong with it."""
 
-from forethought.configurator.check import Finding, TaskReport, check_task, sight_of
+from forethought.configurator.check import Finding, TaskReport, check_task
 from forethought.configurator.measures import Standing, Support
 from forethought.configurator.reading import read_task, task_schema
 from forethought.configurator.recorded import Recorded, recorded_of
@@ -18,6 +18,5 @@ __all__ = [
     "check_task",
     "read_task",
     "recorded_of",
-    "sight_of",
     "task_schema",
 ]

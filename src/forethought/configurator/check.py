@@ -15,8 +15,6 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from forethought.actor import CEM
-from forethought.agent import Agent
 from forethought.configurator.measures import (
     SUPPORT,
     Standing,
@@ -37,10 +35,10 @@ from forethought.configurator.recorded import Recorded
 from forethought.configurator.task import ShownGoal, Task
 from forethought.configurator.task_file import hint
 from forethought.cost.region import RegionGoal
-from forethought.cost.sight import Sight
-from forethought.cost.terms import Cost, CostTerm
+from forethought.cost.terms import CostTerm
 from forethought.data.check import Severity
 from forethought.model import Model
+from forethought.senses import sight_of
 from forethought.types import ForethoughtError, Imagination
 
 MOSTLY = 0.95
@@ -115,11 +113,6 @@ class TaskReport:
             ],
             "goal": None if self.goal is None else {**vars(self.goal)},
         }
-
-
-def sight_of(model: Model) -> Sight:
-    """What costs may know of an agent with this model."""
-    return Agent(model, cost=Cost(terms=()), actor=CEM()).sight
 
 
 @torch.no_grad()

@@ -11,11 +11,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from forethought.cost.sight import Sight
 from forethought.data.store import Dataset, EpisodeArrays
 from forethought.data.windows import WindowConfig, WindowSampler
 from forethought.learning.calibrating import arrays_of, probe_key
 from forethought.model import Model
+from forethought.senses import sight_of
 
 STEPS = 2
 """Model steps of a clip: enough for terms about how actions change."""
@@ -61,14 +61,11 @@ class Recorded:
 
 
 @torch.no_grad()
-def recorded_of(
-    model: Model, sight: Sight, data: Dataset, *, rows: int = 8000, seed: int = 0
-) -> Recorded:
+def recorded_of(model: Model, data: Dataset, *, rows: int = 8000, seed: int = 0) -> Recorded:
     """Clips of some episodes, and moments of others: those that training held out.
 
     Args:
         model: a trained model.
-        sight: that of an agent with it.
         data: what it was trained on, or other recordings of its world.
         rows: clips at most, and half as many moments.
         seed: of the draw.
@@ -85,7 +82,7 @@ def recorded_of(
     clips = arrays_of(model, data, _enough(data, episodes, rows, generator))
     single = arrays_of(model, data, _enough(data, others, rows // 2, generator))
     quantities, latents, actions = _clips(model, clips, rows, generator)
-    shown, at_them = _shown(model, sight, single, rows // 2, generator)
+    shown, at_them = _shown(model, single, rows // 2, generator)
     return Recorded(
         names=model.config.probes,
         quantities=quantities,
@@ -135,8 +132,9 @@ def _clips(
 
 
 def _shown(
-    model: Model, sight: Sight, arrays: EpisodeArrays, most: int, generator: np.random.Generator
+    model: Model, arrays: EpisodeArrays, most: int, generator: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
+    sight = sight_of(model)
     rows = _drawn(int(arrays.offsets[-1]), most, generator)
     latents = [
         sight.encode(
