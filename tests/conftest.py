@@ -19,6 +19,7 @@ CHECKED = [
     "actor",
     "agent",
     "baselines",
+    "configurator",
     "cost",
     "learning",
     "memory",

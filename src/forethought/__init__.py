@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from forethought import (
         actor,
         checkers,
+        configurator,
         cost,
         data,
         evaluation,
@@ -33,6 +34,7 @@ __version__ = "0.1.0"
 _modules = (
     "actor",
     "checkers",
+    "configurator",
     "cost",
     "data",
     "evaluation",
@@ -59,6 +61,7 @@ __all__ = [
     "__version__",
     "actor",
     "checkers",
+    "configurator",
     "cost",
     "data",
     "evaluate",

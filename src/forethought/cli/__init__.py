@@ -27,8 +27,13 @@ COMMANDS = {
     "evaluate": "planning success in a world, between floor and ceiling",
     "predict": "open-loop prediction on recorded episodes",
     "calibrate": "what foresight is wrong by: what guardrails are widened by",
+    "check-task": "what is wrong with a task, before anything moves",
+    "task-schema": "the JSON Schema of task files, for editors",
     "report": "make the report of a run again",
 }
+
+WORDS = str.maketrans(" -", "__")
+"""From the words of a command to the module that runs it."""
 
 WRONG_INPUT = 2
 INTERRUPTED = 130
@@ -62,7 +67,7 @@ def _run(command: str, rest: list[str]) -> int:
     from forethought.cli.output import run_command
 
     keep_freed_memory()
-    module = importlib.import_module(f"forethought.cli.{command.replace(' ', '_')}")
+    module = importlib.import_module(f"forethought.cli.{command.translate(WORDS)}")
     return run_command(command, module.Arguments, module.run, rest)
 
 

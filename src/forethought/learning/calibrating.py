@@ -64,7 +64,8 @@ def episodes_for(
     Raises:
         ForethoughtError: the data lack what the model needs, or training has seen an episode.
     """
-    key, own = probe_key(model), data.path.name == model.notes.get("data")
+    probe_key(model)
+    own = data.path.name == model.notes.get("data")
     held_out = list(model.notes["held_out_episodes"]) if own else list(range(data.num_episodes))
     chosen = held_out if episodes is None else list(episodes)
     if seen := sorted(set(chosen) - set(held_out)):
@@ -72,9 +73,20 @@ def episodes_for(
             f"{data.path}: episode {seen[0]} is none to calibrate on: training has seen it, or "
             f"there is none. Choose among {held_out[:8]} ..., or give later data."
         )
+    return arrays_of(model, data, chosen)
+
+
+def arrays_of(model: Model, data: Dataset, episodes: Sequence[int]) -> EpisodeArrays:
+    """Episodes with what a model perceives, and what its probes read where it has any.
+
+    Raises:
+        ForethoughtError: the data lack what the model needs.
+    """
+    key = probe_key(model) if model.config.probes else None
     check_recorded(model, data, key)
-    keys = [*model.world_model.perception.keys, key]
-    return data.load(chosen, keys=list(dict.fromkeys(keys)), image_size=model.image_size)
+    keys = list(model.world_model.perception.keys)
+    keys += [key] if key and key not in keys else []
+    return data.load(episodes, keys=keys, image_size=model.image_size)
 
 
 def check_recorded(model: Model, data: Dataset, key: str | None) -> None:

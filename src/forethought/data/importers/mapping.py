@@ -27,9 +27,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from forethought.marked_yaml import line_of, read_yaml
 from forethought.types import ForethoughtError
 
 SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
@@ -114,14 +114,7 @@ def read_mapping(path: Path) -> Mapping:
     Raises:
         ForethoughtError: names the line and the field, what was found and what is expected.
     """
-    try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ForethoughtError(f"{path}: the mapping file cannot be read ({error}).") from error
-    try:
-        content, tree = yaml.safe_load(text), yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        raise ForethoughtError(f"{path}: not valid YAML or JSON: {error}") from error
+    content, tree = read_yaml(path, "mapping file")
     try:
         return Mapping.model_validate(content)
     except ValidationError as error:
@@ -129,23 +122,6 @@ def read_mapping(path: Path) -> Mapping:
         where = [part for part in first["loc"] if part not in ("int", "str")]
         field = ".".join(map(str, where)) or "the whole file"
         raise ForethoughtError(
-            f"{path}, line {_line(tree, where)}: {field}: {first['msg']} (found "
+            f"{path}, line {line_of(tree, where)}: {field}: {first['msg']} (found "
             f"{str(first['input'])[:80]!r}). See examples/mappings for files that work."
         ) from error
-
-
-def _line(node: yaml.Node | None, where: list[int | str]) -> int:
-    """The line, counted from 1, of a field, or of what it is missing from."""
-    line = node.start_mark.line + 1 if node is not None else 1
-    for part in where:
-        if isinstance(node, yaml.MappingNode):
-            found = [(key, value) for key, value in node.value if key.value == part]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
-            found = [(node.value[part], node.value[part])]
-        else:
-            break
-        if not found:
-            break
-        key, node = found[0]
-        line = key.start_mark.line + 1
-    return line

@@ -1,0 +1,22 @@
+"""The configurator: the task file, what it sets in an agent, and what is wrong with it."""
+
+from forethought.configurator.check import Finding, TaskReport, check_task
+from forethought.configurator.measures import Standing, Support
+from forethought.configurator.reading import read_task, task_schema
+from forethought.configurator.recorded import Recorded, recorded_of
+from forethought.configurator.task import Search, ShownGoal, Task
+
+__all__ = [
+    "Finding",
+    "Recorded",
+    "Search",
+    "ShownGoal",
+    "Standing",
+    "Support",
+    "Task",
+    "TaskReport",
+    "check_task",
+    "read_task",
+    "recorded_of",
+    "task_schema",
+]

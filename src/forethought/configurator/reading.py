@@ -1,0 +1,135 @@
+"""Task files read and checked: every error names file, line and key, and says what to write."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from pydantic import ValidationError
+
+from forethought.configurator.task import Search, ShownGoal, Task
+from forethought.configurator.task_file import GoalPart, TaskPart
+from forethought.cost.region import RegionGoal
+from forethought.cost.shown import named_goal
+from forethought.marked_yaml import line_of, read_yaml
+from forethought.types import ForethoughtError
+
+EXAMPLES = {
+    "goal": "goal: {image: goal.png}",
+    "image": "image: goal.png",
+    "state": "state: [0.5, 0.1]",
+    "quantities": "quantities: {position.x: 52, position.y: 20}",
+    "region": "region: {position.x: [40, 60], position.y: [null, 30]}",
+    "terms": "terms: {effort: 0.1}",
+    "guardrails": "guardrails: [{limit: {quantity: position.x, below: 52}, risk: 0.01}]",
+    "limit": "limit: {quantity: position.x, below: 52}",
+    "keep_out": "keep_out: {position.x: [10, 20], position.y: [null, 30]}",
+    "keep_away": "keep_away: {place: [position.x, position.y], point: [20, 30], distance: 6}",
+    "apart": "apart: {first: [position.x], second: [wall.x], distance: 3}",
+    "rate": "rate: {quantity: position.x, at_most: 12}",
+    "any": "any: [{limit: {quantity: position.x, below: 30}}]",
+    "all": "all: [{limit: {quantity: position.x, below: 30}}]",
+    "only_when": "only_when: {limit: {quantity: position.x, above: 30}}",
+    "risk": "risk: 0.01",
+    "fallback": "fallback: stop",
+    "retreat": "retreat: {steps: 10}",
+    "planner": "planner: {horizon: 4, samples: 64, iterations: 2, elites: 8}",
+}
+"""How each key is written, for errors about it."""
+
+
+def read_task(path: Path | str) -> Task:
+    """A task from its file.
+
+    Args:
+        path: a YAML or JSON file; pictures that it names lie beside it.
+
+    Raises:
+        ForethoughtError: what is wrong with it, each with its line, its key, and what to write.
+    """
+    path = Path(path)
+    content, tree = read_yaml(path, "task file")
+    try:
+        part = TaskPart.model_validate(content)
+    except ValidationError as error:
+        told = [_told(path, tree, one) for one in error.errors()]  # type: ignore[arg-type]
+        raise ForethoughtError("\n".join(told)) from error
+    return Task(
+        goal=_goal(path, tree, part.goal),
+        terms=part.build_terms(),
+        guardrails=tuple(one.build_guardrail() for one in part.guardrails),
+        fallback=part.fallback.build(),
+        search=Search(**part.planner.model_dump()),
+    )
+
+
+def task_schema() -> dict[str, Any]:
+    """The JSON Schema of task files, for editors."""
+    return {"title": "Forethought task", **TaskPart.model_json_schema()}
+
+
+def _goal(path: Path, tree: yaml.Node | None, part: GoalPart) -> ShownGoal | RegionGoal:
+    region = part.build_region()
+    if region is not None:
+        return region
+    if part.image is None:
+        return ShownGoal(observation=named_goal(state=np.array(part.state, np.float32)))
+    try:
+        return ShownGoal(observation=named_goal(image=_picture(path.parent / part.image)))
+    except ForethoughtError as error:
+        line = line_of(tree, ("goal", "image"))
+        raise ForethoughtError(f"{path}:{line}: goal.image: {error}") from error
+
+
+def _picture(path: Path) -> np.ndarray:
+    """A picture as uint8 ``(height, width, 3)``."""
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise ForethoughtError(
+            "reading a picture needs Pillow; install it with `pip install forethought[data]`."
+        ) from error
+    try:
+        with Image.open(path) as picture:
+            return np.array(picture.convert("RGB"))
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise ForethoughtError(
+            f"found {str(path)!r}, expected a picture beside the task file ({error}). Save the "
+            "goal as PNG, as large as the training data's pictures."
+        ) from error
+
+
+def _told(path: Path, tree: yaml.Node | None, error: Mapping[str, Any]) -> str:
+    """One error of pydantic's: file, line, key, what was found, what was expected, the remedy."""
+    context = error.get("ctx", {})
+    where = [*error["loc"], *context.get("at", ())]
+    key = ".".join(map(str, where)) or "the whole file"
+    return (
+        f"{path}:{line_of(tree, where)}: {key}: {_wrong(error, context)}{_remedy(where, context)}"
+    )
+
+
+def _wrong(error: Mapping[str, Any], context: Mapping[str, Any]) -> str:
+    found = "nothing" if error["input"] is None else repr(error["input"])
+    found = found if len(found) <= 80 else f"{found[:77]}..."
+    if error["type"] == "wrong":
+        return str(context["message"])
+    if error["type"] == "missing":
+        return f"found nothing, expected it in {found}."
+    if "error" in context:
+        return str(context["error"])
+    expected = error["msg"].removeprefix("Input should be ")
+    if error["type"] in ("model_type", "dict_type", "model_attributes_type"):
+        expected = "a mapping, key: value"
+    return f"found {found}, expected {expected[0].lower()}{expected[1:]}."
+
+
+def _remedy(where: list[int | str], context: Mapping[str, Any]) -> str:
+    """How what is nearest around the place is written."""
+    around = [part for part in where if part in EXAMPLES]
+    if not around:
+        return f" Write for example `{EXAMPLES['goal']}`."
+    return f" Write for example `{EXAMPLES[str(around[-1])]}`."

@@ -1,0 +1,129 @@
+"""A task: what an agent is to reach, within what, and how it searches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+
+from forethought import recipes
+from forethought.actor import CEM, Fallback, Hierarchical, LeastViolation
+from forethought.agent import Agent
+from forethought.cost.guardrail import Guardrail
+from forethought.cost.region import RegionGoal
+from forethought.cost.terms import Cost, CostTerm
+from forethought.model import Model
+from forethought.recipes import Acting
+from forethought.safety import SafetyConfig
+from forethought.types import ForethoughtError, Observation, Planner
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ShownGoal:
+    """A goal as the sensors would show it; how it is sought is for the model's recipe to say.
+
+    Attributes:
+        observation: it, by keys, as :func:`forethought.cost.shown.named_goal` makes it.
+    """
+
+    observation: Observation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """What is to be different about a planner; None leaves a number as it is.
+
+    Attributes:
+        horizon: model steps planned ahead.
+        samples: candidates in a round.
+        iterations: rounds.
+        elites: candidates that the next round is drawn around.
+    """
+
+    horizon: int | None = None
+    samples: int | None = None
+    iterations: int | None = None
+    elites: int | None = None
+
+    def applied(self, planner: Planner) -> Planner:
+        """The same planner with these numbers; of a hierarchical one, the lowest level.
+
+        Raises:
+            ForethoughtError: the planner has no such number.
+        """
+        if isinstance(planner, Hierarchical):
+            return replace(planner, lower=self.applied(planner.lower))
+        names = {"samples": "num_samples", "iterations": "num_iterations", "elites": "num_elites"}
+        said = {one.name: getattr(self, one.name) for one in fields(self)}
+        changes = {names.get(name, name): value for name, value in said.items() if value}
+        known = {one.name for one in fields(planner)}  # type: ignore[arg-type]
+        if unknown := sorted(changes.keys() - known):
+            raise ForethoughtError(
+                f"planner: {type(planner).__name__} has no {unknown[0]!r}, it has {sorted(known)}. "
+                "Leave it out of the task, or train by a recipe that plans otherwise."
+            )
+        return replace(planner, **changes)  # type: ignore[type-var]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Task:
+    """What an agent is to do.
+
+    Attributes:
+        goal: what is to be reached.
+        terms: what else counts.
+        guardrails: what must hold, whatever it costs.
+        fallback: what is done where no plan keeps within them.
+        search: what is to be different about the planner of the model's recipe.
+    """
+
+    goal: ShownGoal | RegionGoal
+    terms: tuple[CostTerm, ...] = ()
+    guardrails: tuple[Guardrail, ...] = ()
+    fallback: Fallback = field(default_factory=LeastViolation)
+    search: Search = field(default_factory=Search)
+
+    def acting(self, model: Model) -> Acting:
+        """How agents with this model plan for this task.
+
+        That of the model's recipe, or by CEM where that plans nothing.
+
+        Raises:
+            ForethoughtError: no recipe of that name, or a planner without a number that is said.
+        """
+        name = model.notes.get("recipe")
+        usual = (recipes.get(name).acting if name else None) or Acting(planner=CEM())
+        return replace(usual, planner=self.search.applied(usual.planner))
+
+    def cost(self, model: Model) -> Cost:
+        """What the agent wants."""
+        sought: Cost | CostTerm
+        if isinstance(self.goal, ShownGoal):
+            sought = self.acting(model).goal(observation=self.goal.observation)
+        else:
+            sought = self.goal
+        cost = sought if isinstance(sought, Cost) else Cost(terms=(sought,))
+        return cost + Cost(terms=self.terms, guardrails=self.guardrails)
+
+    def agent(self, model: Model, *, num_agents: int = 1, seed: int = 0) -> Agent:
+        """An agent that does it.
+
+        Args:
+            model: a trained model; calibrated, where there are guardrails.
+            num_agents: worlds that it acts in at once.
+            seed: of the agent's generator.
+
+        Raises:
+            ForethoughtError: the task asks for what this model does not know;
+                :func:`check_task` says all that is wrong at once.
+        """
+        acting = self.acting(model)
+        return Agent(
+            model,
+            cost=self.cost(model),
+            actor=acting.planner,
+            safety=SafetyConfig(fallback=self.fallback),
+            num_agents=num_agents,
+            replan_every=acting.replan_every,
+            num_outcomes=acting.num_outcomes,
+            attempts=acting.attempts,
+            seed=seed,
+        )

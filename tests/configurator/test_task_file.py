@@ -1,0 +1,280 @@
+"""The task file: what it builds, and what it says to each mistake."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from forethought.actor import CEM, ICEM, MPPI, Hierarchical, Hold, LeastViolation, Retreat, Stop
+from forethought.configurator import Search, ShownGoal, read_task, task_schema
+from forethought.configurator.reading import EXAMPLES
+from forethought.configurator.task_file import TaskPart
+from forethought.cost import RegionGoal
+from forethought.marked_yaml import read_yaml
+from forethought.types import ForethoughtError
+
+WHOLE = """
+goal:
+  quantities: {position.x: 52, position.y: 20}
+terms:
+  effort: 0.1
+guardrails:
+  - limit: {quantity: position.x, below: 52}
+    risk: 1e-2
+    name: right edge
+  - keep_out: {position.x: [10, 20], position.y: [null, 30]}
+  - keep_away: {place: [position.x, position.y], point: [20, 30], distance: 6}
+  - apart: {first: [position.x], second: [wall.x], distance: 3}
+  - rate: {quantity: position.x, at_most: 12}
+  - any: [{limit: {quantity: position.x, below: 30}}, {limit: {quantity: position.y, above: 9}}]
+  - all: [{limit: {quantity: position.x, below: 30}}, {rate: {quantity: position.y, at_most: 3}}]
+  - limit: {quantity: position.y, below: 40}
+    only_when: {limit: {quantity: position.x, above: 30}}
+fallback: {retreat: {steps: 10}}
+planner: {horizon: 4, samples: 48, iterations: 2, elites: 8}
+"""
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Writes a task file beside a picture."""
+    Image.fromarray(np.full((4, 6, 3), 7, np.uint8)).save(tmp_path / "goal.png")
+
+    def write(text: str):
+        path = tmp_path / "task.yaml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def refused(path) -> str:
+    with pytest.raises(ForethoughtError) as error:
+        read_task(path)
+    return str(error.value)
+
+
+# ------------------------------------------------------------------------ what it builds
+
+
+def test_every_key_is_built(written) -> None:
+    task = read_task(written(WHOLE))
+    assert isinstance(task.goal, RegionGoal)
+    assert task.goal.bounds == {"position.x": (52, 52), "position.y": (20, 20)}
+    assert [(one.name, one.weight) for one in task.terms] == [("effort", 0.1)]
+    assert [str(one) for one in task.guardrails] == [
+        "right edge: position.x < 52 (risk 0.01)",
+        *(
+            f"{condition}: {condition} (risk 0.05)"
+            for condition in (
+                "not (10 < position.x < 20 and position.y < 30)",
+                "(position.x, position.y) at least 6 from (20, 30)",
+                "(position.x) and (wall.x) at least 3 apart",
+                "|change of position.x| < 12 per second",
+                "(position.x < 30) or (9 < position.y)",
+                "(position.x < 30) and (|change of position.y| < 3 per second)",
+                "(position.y < 40) where (30 < position.x)",
+            )
+        ),
+    ]
+    assert task.fallback == Retreat(steps=10)
+    assert task.search == Search(horizon=4, samples=48, iterations=2, elites=8)
+
+
+def test_what_is_not_said_is_the_recipes(written) -> None:
+    task = read_task(written("goal: {state: [0.5, 1]}"))
+    assert task.terms == task.guardrails == () and task.search == Search()
+    assert isinstance(task.fallback, LeastViolation)
+
+
+def test_a_picture_lies_beside_the_file(written, monkeypatch, tmp_path_factory) -> None:
+    path = written("goal: {image: goal.png}")
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    goal = read_task(path).goal
+    assert isinstance(goal, ShownGoal)
+    (image,) = goal.observation.values()
+    assert image.shape == (4, 6, 3) and (image == 7).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"), [("stop", Stop), ("hold", Hold), ("least_violation", LeastViolation)]
+)
+def test_a_fallback_by_its_name(written, text, kind) -> None:
+    goal = "goal: {state: [1]}\n"
+    assert isinstance(read_task(written(f"{goal}fallback: {text}")).fallback, kind)
+    assert isinstance(read_task(written(f"{goal}fallback: {{{text}: {{}}}}")).fallback, kind)
+
+
+def test_json_is_a_task_file_too(written, tmp_path) -> None:
+    content, _ = read_yaml(written(WHOLE.replace("1e-2", "0.01")), "task file")
+    path = tmp_path / "task.json"
+    path.write_text(json.dumps(content))
+    assert [str(g) for g in read_task(path).guardrails] == [
+        str(g) for g in read_task(written(WHOLE)).guardrails
+    ]
+
+
+def test_numbers_of_the_planner_go_to_its_lowest_level() -> None:
+    search = Search(horizon=2, samples=9)
+    assert search.applied(CEM(num_elites=5)) == CEM(horizon=2, num_samples=9, num_elites=5)
+    assert search.applied(MPPI()) == MPPI(horizon=2, num_samples=9)
+    planner = Hierarchical(upper=CEM(), lower=ICEM())
+    assert search.applied(planner) == Hierarchical(
+        upper=CEM(), lower=ICEM(horizon=2, num_samples=9)
+    )
+    assert Search().applied(planner) == planner
+
+
+def test_a_number_that_the_planner_has_not() -> None:
+    from forethought.actor import Gradient
+
+    with pytest.raises(ForethoughtError, match="Gradient has no 'num_elites'"):
+        Search(elites=3).applied(Gradient())
+
+
+def test_every_example_of_an_error_is_right(written) -> None:
+    """What errors tell people to write can be written."""
+    inside = {"image": "goal", "state": "goal", "quantities": "goal", "region": "goal"}
+    for key, example in EXAMPLES.items():
+        if key in TaskPart.model_fields:
+            text = example
+        elif key == "retreat":
+            text = f"fallback: {{{example}}}"
+        elif key in inside:
+            text = f"goal: {{{example}}}"
+        elif key in ("risk", "only_when"):
+            text = f"guardrails: [{{{EXAMPLES['limit']}, {example}}}]"
+        else:
+            text = f"guardrails: [{{{example}}}]"
+        goal = "" if text.startswith("goal") else "goal: {state: [1]}\n"
+        read_task(written(goal + text))
+
+
+def test_editors_are_told_of_every_key() -> None:
+    text = json.dumps(task_schema())
+    assert all(f'"{key}"' in text for key in EXAMPLES)
+
+
+# ------------------------------------------------------------------------ what it says
+
+
+BAD = [
+    ("goal: {imag: goal.png}", 2, "goal.imag", "Did you mean 'image'?"),
+    ("goal: {}", 2, "goal", "expected exactly one of image, state, quantities, region"),
+    ("goal: {state: [1], region: {x: [1, 2]}}", 2, "goal", "found state and region"),
+    ("goal: here", 2, "goal", "expected a mapping"),
+    ("goal: {image: no.png}", 2, "goal.image", "expected a picture beside the task file"),
+    ("goal: {image: task.yaml}", 2, "goal.image", "Save the goal as PNG"),
+    ("goal: {state: [yes]}", 2, "goal.state.0", "found True, expected a valid number"),
+    ("goal: {state: [.nan]}", 2, "goal.state.0", "expected a finite number"),
+    ("goal: {region: {x: [3, 1]}}", 2, "goal.region", "give the least first"),
+    ("goal: {region: {x: [3]}}", 2, "goal.region.x", "Write for example `region:"),
+    ("goals: {state: [1]}", 2, "goals", "Did you mean 'goal'?"),
+    ("terms: {efort: 1}", 3, "terms.efort", "Did you mean 'effort'?"),
+    ("terms: {effort: -1}", 3, "terms.effort", "expected greater than or equal to 0"),
+    ("guardrails: {limit: 3}", 3, "guardrails", "expected a valid list"),
+    ("guardrails:\n  - {}", 4, "guardrails.0", "found none of them"),
+    ("guardrails:\n  - keep_outt: {x: [1, 2]}", 4, "guardrails.0.keep_outt", "'keep_out'?"),
+    ("guardrails:\n  - keep_out: {x: [2, 1]}", 4, "guardrails.0.keep_out", "exchange them"),
+    ("guardrails:\n  - limit: {below: 1}", 4, "guardrails.0.limit.quantity", "found nothing"),
+    ("guardrails:\n  - limit: {quantity: x}", 4, "guardrails.0.limit", "neither below"),
+    (
+        "guardrails:\n  - limit:\n      quantity: x\n      below: 1\n      above: 2",
+        4,
+        "guardrails.0.limit",
+        "which nothing meets",
+    ),
+    (
+        "guardrails:\n  - limit: {quantity: x, below: 1}\n    risk: 1.5",
+        5,
+        "guardrails.0.risk",
+        "found 1.5, expected less than 1",
+    ),
+    (
+        "guardrails:\n  - limit: {quantity: x, below: 1}\n  - limit: {quantity: x, below: 1}",
+        5,
+        "guardrails.1.name",
+        "which guardrail 1 has too",
+    ),
+    (
+        "guardrails:\n  - keep_away: {place: [x, y], point: [1], distance: 2}",
+        4,
+        "guardrails.0.keep_away",
+        "as many numbers",
+    ),
+    (
+        "guardrails:\n  - apart: {first: [x], second: [y], distance: 0}",
+        4,
+        "guardrails.0.apart.distance",
+        "expected greater than 0",
+    ),
+    ("guardrails:\n  - rate: {quantity: x, at_most: -1}", 4, "guardrails.0.rate.at_most", "-1"),
+    ("guardrails:\n  - any: []", 4, "guardrails.0.any", "at least 1 item"),
+    (
+        "guardrails:\n  - any:\n      - rate: {quantity: x, at_most: 1}\n"
+        "      - limit: {quantity: x}",
+        6,
+        "guardrails.0.any.1.limit",
+        "neither below",
+    ),
+    ("fallback: halt", 3, "fallback.halt", "expected stop, hold, least_violation, retreat"),
+    ("fallback: {retreat: {steps: 0}}", 3, "fallback.retreat.steps", "greater than 0"),
+    ("planner: {horizon: 2.5}", 3, "planner.horizon", "expected a valid integer"),
+    ("planner: {samples: 4, elites: 8}", 3, "planner.elites", "Lower elites"),
+]
+
+
+@pytest.mark.parametrize(("text", "line", "key", "said"), BAD)
+def test_each_mistake_is_told_with_its_line_its_key_and_a_remedy(
+    written, text, line, key, said
+) -> None:
+    start = "\n" if text.startswith("goal") else "\ngoal: {state: [1]}\n"
+    path = written(start + text)
+    message = refused(path)
+    assert f"{path}:{line}: {key}: " in message
+    assert said in message
+    assert any(word in message for word in ("Write for", "Did you", "Save the"))
+
+
+def test_all_mistakes_are_told_at_once(written) -> None:
+    message = refused(written("goal: {}\nterms: {x: 1}\nfallback: halt"))
+    assert [line.split(":")[1] for line in message.splitlines()] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "just words", "- goal"])
+def test_what_is_no_mapping(written, text) -> None:
+    assert "the whole file: found" in refused(written(text))
+
+
+@pytest.mark.parametrize("text", ["goal: [", "a: b: c", "\tgoal: x", "goal: \x00"])
+def test_what_is_no_yaml_names_file_and_line(written, text) -> None:
+    path = written("terms: {}\n" + text)
+    assert refused(path).startswith(f"{path}") and "not valid YAML" in refused(path)
+
+
+def test_a_key_that_is_said_twice(written) -> None:
+    path = written("goal: {state: [1]}\nterms: {}\ngoal: {state: [2]}")
+    assert f"{path}:3: goal stands here and in line 1" in refused(path)
+
+
+def test_a_file_that_is_not_there_or_no_text(tmp_path) -> None:
+    assert "cannot be read" in refused(tmp_path / "no.yaml")
+    (tmp_path / "x.yaml").write_bytes(b"\xff\xfe\x00\x01")
+    assert "cannot be read" in refused(tmp_path / "x.yaml")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "goal: !!python/object/apply:os.system ['touch ran']",
+        "goal: !!python/name:os.system ''",
+        "? !!python/object/new:os.system [x]\n: 1",
+    ],
+)
+def test_nothing_in_a_file_is_executed(written, text, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "not valid YAML" in refused(written(text))
+    assert not (tmp_path / "ran").exists()
