@@ -385,5 +385,5 @@ def test_what_it_is_widened_by_is_what_an_agent_widens_it_by(model, rooms) -> No
     used = model.calibration.bounds(rails, sight_of(model))
     for one in standing:
         assert one.widening is not None
-        bound = used[one.guardrail.name].bound[: len(one.widening)]
+        bound = used[one.guardrail.name].bounds.near[: len(one.widening)]
         torch.testing.assert_close(bound, one.widening)
