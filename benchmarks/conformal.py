@@ -14,11 +14,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from forethought import data, recipes, worlds
+from forethought import data, recipes
 from forethought.cost import (
     Calibration,
     Guardrail,
-    apart,
     guardrail,
     keep_away,
     keep_out,
@@ -28,18 +27,13 @@ from forethought.cost import (
 from forethought.data import Dataset
 from forethought.data.importers import ImportSettings, import_dataset
 from forethought.evaluation.statistics import bootstrap_mean, wilson
-from forethought.learning import CalibrationConfig, calibrate
-from forethought.learning.calibrating import probe_key
 from forethought.model import Model
 from forethought.senses import sight_of
+from guarded_worlds import GUARDED, PLACE, fresh, rollouts, trained
 from harness import Benchmark, Figure, estimate, main, recordings
 
 RISKS = (0.01, 0.05)
-HORIZON = 8
-EPISODES = (3000, 1500)
-"""Fresh episodes for calibration, and for the test."""
 MAPPINGS = Path(__file__).parent.parent / "examples" / "mappings"
-PLACE = ("position.x", "position.y")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,32 +68,13 @@ SIMULATED = (
             only_when=limit("position.y", above=16.0).only_when(limit("position.x", above=34.0)),
         ),
     ),
-    Simulated(
-        name="two_rooms_hazards",
-        conditions=_rails(
-            moving_hazard=apart(PLACE, ("hazard.x", "hazard.y"), distance=6.0),
-            limit=limit("position.y", below=56.0),
-        ),
-    ),
-    Simulated(
-        name="pendulum_limits",
-        conditions=_rails(
-            angle=limit("angle.from_hanging", below=0.35, above=-0.35),
-            speed=rate_limit("angle.from_hanging", at_most=2.0),
-        ),
-    ),
-    Simulated(
-        name="point_hazards",
-        conditions=_rails(disc=keep_away(PLACE, (0.0, 0.0), distance=0.4)),
-    ),
+    *(Simulated(name=one.name, conditions=_rails(**one.conditions())) for one in GUARDED),
 )
 
 
 def measure(benchmark: Benchmark) -> None:
     for world in SIMULATED:
-        benchmark.part(
-            f"{world.name}/", lambda folder, world=world: simulated(benchmark, world, folder)
-        )
+        benchmark.part(f"{world.name}/", lambda _, world=world: simulated(benchmark, world))
     benchmark.part("f1tenth/", lambda folder: race_car(benchmark, folder))
     benchmark.part("cascaded_tanks/", lambda folder: tanks(benchmark, folder))
 
@@ -107,54 +82,13 @@ def measure(benchmark: Benchmark) -> None:
 # ------------------------------------------------------------------------------- simulated
 
 
-def simulated(benchmark: Benchmark, world: Simulated, folder: Path) -> Sequence[Figure]:
+def simulated(benchmark: Benchmark, world: Simulated) -> Sequence[Figure]:
     figures = []
     for seed in benchmark.seeds:
-        model = trained(benchmark, world.name, seed)
-        parts = [fresh(model, world.name, folder / f"{seed}-{part}", part) for part in (0, 1)]
+        model = trained(world.name, seed)
+        parts = [fresh(model, world.name, part) for part in (0, 1)]
         figures += covered(f"{world.name}, seed {seed}, ", world.conditions, model, *parts)
     return figures
-
-
-def trained(benchmark: Benchmark, name: str, seed: int) -> Model:
-    """The recipe's model on its own recordings; the same folder for all benchmarks that ask."""
-    recipe = recipes.get(name)
-    folder = benchmark.folder(f"models/{name}", fresh=False)
-    assert recipe.recording is not None
-    recording = data.record(
-        worlds.make(name, recipe.recording.num_worlds),
-        folder / "data.lance",
-        num_episodes=recipe.recording.num_episodes,
-        episode_length=recipe.recording.episode_length,
-        resume=True,
-        visible=False,
-    )
-    out = folder / f"run{seed}"
-    return recipes.train(recording, recipe=name, out=out, seed=seed, resume=True, visible=False)
-
-
-def fresh(model: Model, name: str, path: Path, part: int) -> Calibration:
-    """One rollout from each of many new episodes, which are as long as that takes."""
-    config = model.config.world_model
-    history = (config.perception.frame_stack - 1) * config.perception.frame_gap
-    rows = history + (model.world_model.predictor.window + HORIZON - 1) * config.action_block + 1
-    dataset = data.record(
-        worlds.make(name, 50),
-        path,
-        num_episodes=EPISODES[part],
-        episode_length=rows,
-        seed=10_000 * (1 + part),
-        resume=True,
-        visible=False,
-    )
-    return rollouts(model, dataset, range(dataset.num_episodes))
-
-
-def rollouts(model: Model, dataset: Dataset, episodes: Sequence[int]) -> Calibration:
-    """Every rollout of some episodes."""
-    keys = list(dict.fromkeys([*model.world_model.perception.keys, probe_key(model)]))
-    arrays = dataset.load(list(episodes), keys=keys, image_size=model.image_size)
-    return calibrate(model, arrays, CalibrationConfig(num_rollouts=100_000, horizon=HORIZON))
 
 
 def covered(

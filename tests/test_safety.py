@@ -53,6 +53,19 @@ def test_limits_of_the_action_hold_in_everything_that_leaves() -> None:
     assert np.stack([d.action for d in decisions]).max() <= 0.25 + 1e-6
 
 
+def test_limits_of_the_action_need_not_be_searched_for() -> None:
+    """Every candidate is within them, so that a search of four finds a plan at once."""
+    gentle = guardrail(limit("push.x", below=0.01, above=-0.02), name="gentle")
+    few = type(PLANNER)(horizon=3, num_samples=4, num_iterations=1, num_elites=2)
+    agent = point_agent(point_model(), (4.0, 4.0), guardrails=[gentle], actor=few)
+    _, decisions = act(agent, Point(), 10)
+    assert all(d.plan.status is PlanStatus.FOUND and not d.changes for d in decisions)
+    pushes = np.stack([d.action for d in decisions])
+    assert pushes[:, 0].min() >= -0.02 and pushes[:, 0].max() <= 0.01
+    with pytest.raises(ForethoughtError, match="leaves no action at all"):
+        point_agent(point_model(), (4.0, 4.0), guardrails=[guardrail("push.x", above=1.5)])
+
+
 def test_pushes_that_grow_stronger_than_recorded_widen_the_bound_and_are_told() -> None:
     """The world moves half as far again as it did: without adaptation bounds stay as they were."""
     model = point_model(errors=ERRORS)
@@ -83,7 +96,7 @@ def test_live_errors_are_those_of_what_was_truly_done_since() -> None:
         for _ in range(9):
             done.append(agent.act(seen).action[0])
             seen = point.push(np.array([done[-1], 0.0]))
-    imagined, came = agent._safety._foreseen()
+    imagined, came = agent._safety._foreseen(agent._safety._trail.before_acting())
     errors = (imagined["position.x < 1000"] - came["position.x < 1000"])[0]
     # At the time of the latest comparison eight pushes were known.
     expected = [0.5 * sum(done[8 - 2 * n : 8]) for n in (1, 2, 3)]

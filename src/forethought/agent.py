@@ -19,7 +19,7 @@ from torch import Tensor
 
 from forethought.actor.search import shift
 from forethought.cost.goal import SubGoal
-from forethought.cost.guardrail import Guardrail
+from forethought.cost.guardrail import Guardrail, allowed_actions
 from forethought.cost.sight import Bounds, Sight
 from forethought.cost.terms import Cost, CostTerm
 from forethought.memory import Attempts, AttemptsConfig, ObservationWindow
@@ -108,7 +108,9 @@ class Agent:
         self.deadline_s = deadline_s
         self.num_outcomes = self._checked_outcomes(num_outcomes)
         self._account = attempts
-        self._space = model.world_model.action_space
+        self._space = allowed_actions(
+            self.cost.guardrails, model.world_model.action_space, model.signature.action
+        )
         self._generator = torch.Generator(device=model.device).manual_seed(seed)
         with torch.no_grad():
             self._sight = replace(
@@ -258,6 +260,10 @@ class Agent:
         action = execution.actions[:, step]
         if not self._safety or latents is None:
             return action, ()
+        if step == 0 and execution.kept_to.all() and self.num_outcomes == 1:
+            # The search has just imagined this very step from here, and judged it by this bound.
+            self._done(action)
+            return action, ()
         ahead = np.minimum(np.arange(step, step + self.block), execution.actions.shape[1] - 1)
         proposed = self._model_actions(execution.actions[:, ahead])
         verdict = self._safety.check(self._problem(latents), proposed)
@@ -276,9 +282,12 @@ class Agent:
             )
             changed = verdict.changed.cpu().numpy()
             action = np.where(changed if action.ndim == 1 else changed[:, None], allowed, action)
-        width = self.model.signature.action.width
-        self._safety.do(self._model_actions(action[:, None])[:, :width])
+        self._done(action)
         return action, changes
+
+    def _done(self, action: np.ndarray) -> None:
+        assert self._safety
+        self._safety.do(self._model_actions(action[:, None]))
 
     # ------------------------------------------------------------------------- perceive
 

@@ -87,24 +87,32 @@ class Safety:
         self._trail = Trail(length=self.config.memory)
         self._measured: tuple[Mapping[str, Float[Tensor, " b"]], ...] = ()
         self._horizon, self._steps = 1, 0
+        # Of the present live bounds, since every round of a search asks for them.
+        self._bounds: dict[tuple[str, int, int], Bounds] = {}
 
     def bounds(self, name: str, horizon: int, steps: int = 1) -> Bounds:
         """By how much a guardrail is widened now, see :meth:`LiveBounds.bounds`."""
         if steps == 1:
             self._horizon = max(self._horizon, horizon)
-        return self.live.bounds(name, horizon, steps)
+        asked = (name, horizon, steps)
+        if asked not in self._bounds:
+            self._bounds[asked] = self.live.bounds(name, horizon, steps)
+        return self._bounds[asked]
 
     # ------------------------------------------------------------------ what is seen and done
 
     @torch.no_grad()
     def see(self, latents: Float[Tensor, "b k d"], observation: Mapping[str, np.ndarray]) -> None:
-        """Takes in what is perceived, and holds against it what was imagined for now."""
-        self._trail = self._trail.see(latents)
+        """Takes in what is perceived, and now and then holds what was imagined against it."""
         block = self._reading.steps
+        # The step after a search, so that no plan has to wait for it.
+        trail = self._trail.before_acting()
+        if self._steps % block == 1 % block and trail.steps >= block and self.config.adaptation:
+            self.live = self.live.learn(*self._foreseen(trail))
+            self._bounds.clear()
+        self._trail = self._trail.see(latents)
         measured = (*self._measured, self._measure(latents, observation))
         self._measured = measured[-block - 1 :]
-        if self._steps and self._steps % block == 0 and self.config.adaptation:
-            self.live = self.live.learn(*self._foreseen())
         self._steps += 1
 
     def do(self, actions: Float[Tensor, "b c"]) -> None:
@@ -126,10 +134,9 @@ class Safety:
 
     def margins(self) -> dict[str, Float[Tensor, " b"]]:
         """Every guardrail's margin as measured now, not widened."""
-        steps = min(1, self._trail.steps)
-        return {name: margin[..., -1] for name, margin in self._came(max(1, steps)).items()}
+        return {name: margin[..., -1] for name, margin in self._came(self._trail, 1).items()}
 
-    def _came(self, steps: int) -> dict[str, Float[Tensor, "b s"]]:
+    def _came(self, trail: Trail, steps: int) -> dict[str, Float[Tensor, "b s"]]:
         """The margins of the latest world steps, as measured."""
         measured = self._measured[-steps - 1 :]
         measured = (measured[0],) * (steps + 1 - len(measured)) + measured
@@ -137,35 +144,36 @@ class Safety:
             name: torch.stack([one[name] for one in measured], dim=-1)
             for name in self._reading.probed
         }
-        known = min(steps, self._trail.steps)
-        latents, actions = self._ends(known)
+        latents, actions = self._ends(trail, min(steps, trail.steps))
         course = self._reading.course(values, latents, actions)
         cut = {name: one[..., -steps - 1 :] for name, one in course.quantities.items()}
         course = replace(course, quantities=cut)
         return {g.name: g.constraint.margin(course) for g in self.guardrails}
 
-    def _ends(self, steps: int) -> tuple[Float[Tensor, "b 2 k d"], Float[Tensor, "b 1 a"]]:
+    def _ends(
+        self, trail: Trail, steps: int
+    ) -> tuple[Float[Tensor, "b 2 k d"], Float[Tensor, "b 1 a"]]:
         """Where the latest model step began and ended, and what was done in it; nothing at all
         before there was any."""
-        block, now = self._reading.steps, self._trail.latents[-1]
+        block, now = self._reading.steps, trail.latents[-1]
         if steps == 0:
             width = self.model.world_model.action_width
             return torch.stack([now, now], dim=1), now.new_zeros(len(now), 1, width)
-        states, actions = self._trail.since(steps)
+        states, actions = trail.since(steps)
         missing = block - steps
         actions = torch.cat([actions[:, :1].expand(-1, missing, -1), actions], dim=1)
         return states[:, [0, -1]], actions.flatten(1)[:, None]
 
     def _foreseen(
-        self,
+        self, trail: Trail
     ) -> tuple[dict[str, Float[Tensor, "b j"]], dict[str, Float[Tensor, "b 1"]]]:
         """Margins of the latest model step: as imagined 1 to j steps before, and as they came.
 
         What was done since is imagined again from where it began, so that only foresight differs.
         """
         block = self._reading.steps
-        count = min(self._horizon, self._trail.steps // block)
-        states, actions = self._trail.since(count * block)
+        count = min(self._horizon, trail.steps // block)
+        states, actions = trail.since(count * block)
         moves = actions.unflatten(1, (count, block)).flatten(2)
         starts = states[:, : count * block : block]
         # Row j begins j model steps in, and its actions move up to its beginning.
@@ -173,10 +181,12 @@ class Safety:
             [torch.nn.functional.pad(moves[:, j:], (0, 0, 0, j)) for j in range(count)], dim=1
         )
         imagination = self.model.world_model.imagine(
-            starts.flatten(0, 1), ahead.flatten(0, 1)[:, None], past=self._past(count)
+            starts.flatten(0, 1), ahead.flatten(0, 1)[:, None], past=self._past(trail, count)
         )
         course = self._reading.imagined(imagination.latents[:, 0], imagination.actions[:, 0])
-        came = {n: margins.amin(-1, keepdim=True) for n, margins in self._came(block).items()}
+        came = {
+            n: margins.amin(-1, keepdim=True) for n, margins in self._came(trail, block).items()
+        }
         foreseen = {}
         for one in self.guardrails:
             margins = worst_within(one.constraint.margin(course), self._reading)
@@ -186,14 +196,14 @@ class Safety:
             foreseen[one.name] = torch.stack(ahead, 1)
         return foreseen, came
 
-    def _past(self, count: int) -> Past | None:
+    def _past(self, trail: Trail, count: int) -> Past | None:
         """What came before each of the beginnings, where the predictor looks back."""
         block = self._reading.steps
         window = self.model.world_model.predictor.window - 1
-        known = min(window, self._trail.steps // block - count)
+        known = min(window, trail.steps // block - count)
         if known < 1:
             return None
-        states, actions = self._trail.since((count + known) * block)
+        states, actions = trail.since((count + known) * block)
         moves = actions.unflatten(1, (count + known, block)).flatten(2)
         states = states[:, ::block]
         return Past(

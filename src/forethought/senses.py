@@ -5,7 +5,7 @@ Nothing here changes while acting.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -25,11 +25,45 @@ def sight_of(model: Model) -> Sight:
         encode=partial(encode_still, model),
         push=model.world_model.push,
         distance=model.distance,
-        read=model.read,
+        read=ReadOnce(model.read),
         quantities=model.config.probes,
         space=model.world_model.action_space,
         block=model.config.world_model.action_block,
         signature=model.signature,
+    )
+
+
+class ReadOnce:
+    """Reads quantities from latents, and the same latents only once in a row.
+
+    Goals and guardrails of one cost ask for what was read from one imagination.
+
+    Args:
+        read: latents ``(..., k, d)`` to quantities by name.
+    """
+
+    def __init__(self, read: Callable[[Tensor], Mapping[str, Tensor]]) -> None:
+        self._read = read
+        self._latents: Tensor | None = None
+        self._found: Mapping[str, Tensor] = {}
+
+    def __call__(self, latents: Float[Tensor, "*batch k d"]) -> Mapping[str, Tensor]:
+        """See the class."""
+        known = self._latents
+        if known is None or not _same(known, latents):
+            self._found, self._latents = self._read(latents), latents
+        return self._found
+
+
+def _same(first: Tensor, second: Tensor) -> bool:
+    """Whether two tensors are the same view of the same memory, untouched, on the same graph."""
+    return (
+        first.data_ptr() == second.data_ptr()
+        and first.shape == second.shape
+        and first.stride() == second.stride()
+        and first._version == second._version
+        and first._base is second._base
+        and first.requires_grad == second.requires_grad
     )
 
 

@@ -36,6 +36,8 @@ def test_margins_are_how_far_each_moment_is_from_violation() -> None:
     near(box.margin(path), torch.tensor([1.0, -1.0, 1.0]))
     disc = keep_away(("x", "y"), (0.0, 0.0), distance=2.0)
     near(disc.margin(path), torch.tensor([-1.0, 3.0, 3.0]))
+    discs = keep_away(("x", "y"), (0.0, 0.0), (3.0, 3.0), distance=0.5)
+    near(discs.margin(path), torch.tensor([0.5, 0.5, 13**0.5 - 0.5]))
     both = course(x=[0.0, 3.0], y=[0.0, 4.0], u=[0.0, 0.0], v=[0.0, 0.0])
     near(apart(("x", "y"), ("u", "v"), distance=6.0).margin(both), torch.tensor([-1.0]))
 

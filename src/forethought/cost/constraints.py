@@ -162,16 +162,16 @@ class KeepOut(Constraint):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class KeepAway(Constraint):
-    """A place stays away from a point that never moves.
+    """A place stays away from points that never move.
 
     Attributes:
         place: quantities that say where something is, alike in unit.
-        point: the same for what to stay away from.
+        points: the same for what to stay away from; the nearest counts.
         distance: in their unit.
     """
 
     place: tuple[str, ...]
-    point: tuple[float, ...]
+    points: tuple[tuple[float, ...], ...]
     distance: float
 
     @property
@@ -181,12 +181,13 @@ class KeepAway(Constraint):
 
     def margin(self, course: Course) -> Float[Tensor, "*batch s_minus_1"]:
         """See :class:`Constraint`; in the unit of the place."""
-        places = course.places(self.place)[..., 1:, :]
-        return _length(places - places.new_tensor(self.point)) - self.distance
+        places = course.places(self.place)[..., 1:, None, :]
+        square = (places - places.new_tensor(self.points)).square().sum(-1).amin(-1)
+        return square.add(1e-12).sqrt() - self.distance
 
     def __str__(self) -> str:
-        point = ", ".join(f"{value:g}" for value in self.point)
-        return f"({', '.join(self.place)}) at least {self.distance:g} from ({point})"
+        points = ", ".join(f"({', '.join(f'{v:g}' for v in point)})" for point in self.points)
+        return f"({', '.join(self.place)}) at least {self.distance:g} from {points}"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -312,15 +313,17 @@ def keep_out(box: Mapping[str, tuple[float | None, float | None]]) -> KeepOut:
     return KeepOut(box=dict(box))
 
 
-def keep_away(place: tuple[str, ...], point: tuple[float, ...], *, distance: float) -> KeepAway:
-    """Stay away from a point, e.g. ``("position.x", "position.y"), (20, 30), distance=6``.
+def keep_away(place: tuple[str, ...], *points: tuple[float, ...], distance: float) -> KeepAway:
+    """Stay away from points, e.g. ``("position.x", "position.y"), (20, 30), distance=6``.
 
     Raises:
         ForethoughtError: as many names as numbers are needed, and a positive distance.
     """
     _positive("keep_away", "distance", distance)
-    _alike("keep_away", place, point)
-    return KeepAway(place=tuple(place), point=tuple(point), distance=distance)
+    for point in points or ((),):
+        _alike("keep_away", place, point)
+    every = tuple(tuple(point) for point in points)
+    return KeepAway(place=tuple(place), points=every, distance=distance)
 
 
 def apart(first: tuple[str, ...], second: tuple[str, ...], *, distance: float) -> Apart:

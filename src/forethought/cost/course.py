@@ -66,10 +66,18 @@ class Reading:
     def imagined(
         self, latents: Float[Tensor, "*batch h_plus_1 k d"], actions: Float[Tensor, "*batch h a"]
     ) -> Course:
-        """The course of what was imagined."""
-        found = self.probes(latents) if self.probed else {}
-        evenly = {name: between(found[name], self.steps) for name in self.probed}
-        return self.course(evenly, latents, actions)
+        """The course of what was imagined.
+
+        Candidates ``(b, n, ...)`` of a world begin in the same present, which is read once.
+        """
+        if not self.probed:
+            return self.course({}, latents, actions)
+        ahead = self.probes(latents[..., 1:, :, :])
+        now = self.probes(latents[:, :1, :1] if latents.ndim == 5 else latents[..., :1, :, :])
+        coming = torch.stack([ahead[name] for name in self.probed])
+        present = torch.stack([now[name] for name in self.probed]).expand_as(coming[..., :1])
+        evenly = between(torch.cat([present, coming], dim=-1), self.steps)
+        return self.course(dict(zip(self.probed, evenly, strict=True)), latents, actions)
 
     def course(
         self,

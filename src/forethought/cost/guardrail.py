@@ -6,20 +6,21 @@ what it guards against happens at most as often as its risk says.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from forethought.cost.constraints import Constraint, limit
+from forethought.cost.constraints import AllOf, Constraint, Limit, limit
 from forethought.cost.course import Reading
-from forethought.cost.sight import Bounds, Sight
-from forethought.types import ForethoughtError, Imagination
+from forethought.cost.sight import Bounds, Sight, stacked
+from forethought.types import ActionSpace, ActionSpec, ForethoughtError, Imagination
 
 BROKEN = -1e9
 """Margin of what cannot be told: NaN counts as violated, by much."""
+HAIR = 1e-6
 
 Judge = Callable[[Imagination], Mapping[str, Float[Tensor, "b n h"]]]
 """From an imagination to the margins of each guardrail, before they are widened."""
@@ -106,7 +107,9 @@ def bind_guardrails(guardrails: Sequence[Guardrail], sight: Sight) -> Judge:
         if not judged:
             return {}
         course = reading.imagined(imagination.latents, imagination.actions)
-        return {one.name: worst_within(one.constraint.margin(course), reading) for one in judged}
+        margins = torch.stack([one.constraint.margin(course) for one in judged])
+        least = worst_within(margins, reading)
+        return {one.name: margin for one, margin in zip(judged, least, strict=True)}
 
     return judge
 
@@ -150,18 +153,74 @@ def worst_within(margins: Float[Tensor, "*batch hs"], reading: Reading) -> Float
 
 
 def widened(
-    name: str, margins: Float[Tensor, "b nm h"], bounds: Bounds, num_outcomes: int
-) -> Float[Tensor, "b n h"]:
+    raw: Mapping[str, Float[Tensor, "b nm h"]],
+    bounds: Mapping[str, Bounds],
+    num_outcomes: int,
+) -> dict[str, Float[Tensor, "b n h"]]:
     """Margins less what foresight may be wrong by; of several outcomes the worst counts.
 
     Raises:
-        ForethoughtError: every margin is NaN.
+        ForethoughtError: every margin of a guardrail is NaN.
     """
+    if not raw:
+        return {}
+    margins = torch.stack(tuple(raw.values()))
     broken = torch.isnan(margins)
-    if bool(broken.all()):
-        raise ForethoughtError(
-            f"guardrail {name!r} is NaN for every candidate: the observation, the weights or its "
-            "condition hold NaN. Check the observation, and the numbers of the guardrail."
-        )
-    worst = torch.where(broken, BROKEN, margins).unflatten(1, (-1, num_outcomes)).amin(2)
-    return bounds.widen(worst)
+    for name, nowhere in zip(raw, broken.flatten(1).all(1).tolist(), strict=True):
+        if nowhere:
+            raise ForethoughtError(
+                f"guardrail {name!r} is NaN for every candidate: the observation, the weights or "
+                "its condition hold NaN. Check the observation, and the numbers of the guardrail."
+            )
+    worst = torch.where(broken, BROKEN, margins)
+    if num_outcomes > 1:
+        worst = worst.unflatten(2, (-1, num_outcomes)).amin(3)
+    left = stacked(tuple(bounds[name] for name in raw)).widen(worst)
+    return dict(zip(raw, left, strict=True))
+
+
+def allowed_actions(
+    guardrails: Sequence[Guardrail], space: ActionSpace, spec: ActionSpec
+) -> ActionSpace:
+    """The actions that limits on single entries leave: those need not be searched for.
+
+    Args:
+        guardrails: of which limits on entries of the action, also joined by ``&``, are taken.
+        space: model actions.
+        spec: of the world's actions, which name the entries.
+
+    Raises:
+        ForethoughtError: nothing is left.
+    """
+    if spec.discrete:
+        return space
+    low, high = (
+        space.low.unflatten(0, (space.block, -1)),
+        space.high.unflatten(0, (space.block, -1)),
+    )
+    low, high = low.clone(), high.clone()
+    for one in _limits([rail.constraint for rail in guardrails]):
+        if one.quantity not in spec.names:
+            continue
+        place = spec.names.index(one.quantity)
+        # A hair inside, so that rounding makes no violation of what lies on the limit.
+        hair = HAIR * (high[:, place] - low[:, place])
+        if one.below is not None:
+            high[:, place] = high[:, place].clamp(max=one.below) - hair
+        if one.above is not None:
+            low[:, place] = low[:, place].clamp(min=one.above) + hair
+        if bool((low[:, place] > high[:, place]).any()):
+            raise ForethoughtError(
+                f"the guardrail {one} leaves no action at all: {one.quantity!r} lies between "
+                f"{spec.low[place]:g} and {spec.high[place]:g}. Loosen it."
+            )
+    return replace(space, low=low.flatten(), high=high.flatten())
+
+
+def _limits(constraints: Sequence[Constraint]) -> Iterator[Limit]:
+    """The limits that hold whenever all of the conditions do."""
+    for one in constraints:
+        if isinstance(one, Limit):
+            yield one
+        elif isinstance(one, AllOf):
+            yield from _limits(one.parts)

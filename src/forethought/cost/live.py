@@ -88,7 +88,7 @@ class LiveBounds:
             near=known.near[every],
             far=known.far[every],
             reach=known.reach[every],
-            grown=self.grown[name][:, every].to(known.near.device),
+            grown=self.grown[name][:, None, every].to(known.near.device),
             unit=known.unit,
         )
 

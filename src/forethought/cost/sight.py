@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from jaxtyping import Float
@@ -12,38 +13,57 @@ from torch import Tensor
 from forethought.types import ActionSpace, Distance, Observation, Signature
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Bounds:
     """By how much a guardrail is widened for what the agent's foresight may be wrong by.
 
     Attributes:
-        near: ``(h,)`` at each imagined step, where the margin is imagined within ``reach`` of zero.
-        far: ``(h,)`` elsewhere; never more than ``reach``, so that what looks far is feasible.
-        reach: ``(h,)``.
-        grown: ``(b, h)`` what all three have grown by since, or ``(1, h)`` for all agents alike.
+        near: ``(..., h)`` at each imagined step, where the margin is imagined within ``reach`` of
+            zero.
+        far: ``(..., h)`` elsewhere; never more than ``reach``, so that what looks far is feasible.
+        reach: ``(..., h)``.
+        grown: ``(..., b, 1, h)`` what all three have grown by since; ``b`` is 1 for all alike.
         unit: a usual size of its margins, so that those of several can be added up.
     """
 
-    near: Float[Tensor, " h"]
-    far: Float[Tensor, " h"]
-    reach: Float[Tensor, " h"]
-    grown: Float[Tensor, "b h"]
+    near: Float[Tensor, "*alike h"]
+    far: Float[Tensor, "*alike h"]
+    reach: Float[Tensor, "*alike h"]
+    grown: Float[Tensor, "*g b 1 h"]
     unit: float = 1.0
 
     @classmethod
     def none(cls, horizon: int) -> Bounds:
         """Nothing is widened."""
         zero = torch.zeros(horizon)
-        return cls(near=zero, far=zero, reach=zero, grown=zero[None])
+        return cls(near=zero, far=zero, reach=zero, grown=zero[None, None])
 
     def of(self, margins: Float[Tensor, "*b h"]) -> Float[Tensor, "*b h"]:
         """By how much these margins are widened, before anything has grown."""
         return torch.where(margins.abs() <= self.reach, self.near, self.far)
 
-    def widen(self, margins: Float[Tensor, "b n h"]) -> Float[Tensor, "b n h"]:
-        """Margins less what foresight may be wrong by."""
-        left = margins - self.grown[:, None]
+    def widen(self, margins: Float[Tensor, "*b h"]) -> Float[Tensor, "*b h"]:
+        """Margins ``(..., b, n, h)`` less what foresight may be wrong by."""
+        left = margins - self.grown
         return left - self.of(left)
+
+
+@lru_cache(maxsize=64)
+def stacked(bounds: tuple[Bounds, ...]) -> Bounds:
+    """The bounds of several guardrails as one, for margins ``(g, b, n, h)``.
+
+    Remembered by identity: a search asks for the same bounds in every round.
+    """
+
+    def each(values: Iterable[Tensor]) -> Tensor:
+        return torch.stack(tuple(values))
+
+    return Bounds(
+        near=each(one.near for one in bounds)[:, None, None],
+        far=each(one.far for one in bounds)[:, None, None],
+        reach=each(one.reach for one in bounds)[:, None, None],
+        grown=each(one.grown for one in bounds),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -154,8 +154,9 @@ class Cost:
             energy = torch.stack((nothing, *shares.values())).sum(0)
             margins, units = _margins(judge(imagination), sight, imagination.num_outcomes)
             feasible = torch.ones_like(energy, dtype=torch.bool)
-            for margin in margins.values():
-                feasible &= (margin >= 0).all(-1)
+            if margins:
+                least = torch.stack(tuple(margins.values())).amin((0, -1))
+                feasible = least >= 0
             return Scores(
                 energy=energy, terms=shares, margins=margins, units=units, feasible=feasible
             )
@@ -178,10 +179,7 @@ def _margins(
 ) -> tuple[dict[str, Float[Tensor, "b n h"]], dict[str, float]]:
     """Widened margins of every guardrail, and their units."""
     bounds = {name: sight.bounds(name, margins.shape[-1]) for name, margins in raw.items()}
-    return (
-        {n: widened(n, margins, bounds[n], num_outcomes) for n, margins in raw.items()},
-        {name: bound.unit for name, bound in bounds.items()},
-    )
+    return widened(raw, bounds, num_outcomes), {name: one.unit for name, one in bounds.items()}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -16,7 +16,8 @@ class Trail:
     Attributes:
         length: world steps that are remembered.
         latents: ``(b, k, d)`` each, oldest first; the last is the present.
-        actions: ``(b, c)`` each, what was done after each of them but the last, as vectors.
+        actions: ``(b, c)`` each, what was done after each of them, as vectors; after the last only
+            once it is done.
     """
 
     length: int
@@ -34,7 +35,11 @@ class Trail:
     @property
     def steps(self) -> int:
         """World steps that are remembered at present."""
-        return len(self.latents) - 1
+        return min(len(self.latents) - 1, len(self.actions))
+
+    def before_acting(self) -> Trail:
+        """The trail as it was before the present was acted in."""
+        return replace(self, actions=self.actions[:-1])
 
     def since(self, steps: int) -> tuple[Float[Tensor, "b s_plus_1 k d"], Float[Tensor, "b s c"]]:
         """The latents of the latest ``steps + 1`` moments, and the actions between them."""
