@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from forethought.agent import Agent
     from forethought.evaluation import evaluate, predict
     from forethought.model import Model
+    from forethought.safety import SafetyConfig
     from forethought.recipes import train
     from forethought.types import ForethoughtError
 
@@ -49,6 +50,7 @@ _names = {
     "Agent": "agent",
     "ForethoughtError": "types",
     "Model": "model",
+    "SafetyConfig": "safety",
     "evaluate": "evaluation",
     "predict": "evaluation",
     "train": "recipes",
@@ -58,6 +60,7 @@ __all__ = [
     "Agent",
     "ForethoughtError",
     "Model",
+    "SafetyConfig",
     "__version__",
     "actor",
     "checkers",

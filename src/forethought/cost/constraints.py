@@ -313,8 +313,13 @@ def keep_out(box: Mapping[str, tuple[float | None, float | None]]) -> KeepOut:
     return KeepOut(box=dict(box))
 
 
-def keep_away(place: tuple[str, ...], *points: tuple[float, ...], distance: float) -> KeepAway:
+def keep_away(place: tuple[str, ...], *points: tuple, distance: float) -> KeepAway:
     """Stay away from points, e.g. ``("position.x", "position.y"), (20, 30), distance=6``.
+
+    Args:
+        place: quantities that say where something is.
+        points: as many numbers each; the nearest of the points counts.
+        distance: in the unit of the place.
 
     Raises:
         ForethoughtError: as many names as numbers are needed, and a positive distance.
