@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from forethought.agent import Agent
     from forethought.evaluation import evaluate, predict
     from forethought.model import Model
-    from forethought.safety import SafetyConfig
     from forethought.recipes import train
+    from forethought.safety import SafetyConfig
     from forethought.types import ForethoughtError
 
 __version__ = "0.1.0"

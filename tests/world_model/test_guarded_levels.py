@@ -6,8 +6,8 @@ import warnings
 from dataclasses import replace
 
 import torch
-from conftest import short
 
+from conftest import short
 from forethought import recipes, worlds
 from forethought.actor import CEM, Hierarchical, Stop
 from forethought.agent import Agent
