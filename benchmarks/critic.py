@@ -42,7 +42,7 @@ from forethought.types import Imagination, Observation
 from guarded_worlds import PLACE, trained
 from harness import WORK, Benchmark, Figure, estimate, figure, main
 
-LAYOUTS, POINTS, FIRST_TASK = 40, 100, 1_000_000
+LAYOUTS, POINTS, FIRST_TASK = 20, 100, 1_000_000
 FINE = {"num_nodes": 1000, "spacing": 0.35, "join": 0.4, "near": 0.7, "pushes": 32}
 """A map drawn finely, to measure by; the recipe's own is coarser, and enough to get there."""
 MAPS = {
