@@ -49,7 +49,7 @@ def one_by_one(figures: list[dict]) -> list[str]:
     ]
 
 
-COMPARED = ("encoders", "baselines")
+COMPARED = ("encoders", "baselines", "guardrails", "conformal")
 """Benchmarks whose figures are named ``<world>, seed <s>, <what>: <figure>``."""
 
 
@@ -161,6 +161,31 @@ HEADLINES = [
         "transfer",
         "two_rooms, scratch, 100 labelled, seed 0: success",
         "100 episodes with actions",
+    ),
+    (
+        "guardrails",
+        "point_hazards, seed 0, no guardrails: hazards, episodes violated",
+        "a heavy point among hazards: episodes that enter one, unguarded",
+    ),
+    (
+        "guardrails",
+        "point_hazards, seed 0, CEM, risk 0.01: hazards, episodes violated",
+        "with guardrails at a risk of 0.01",
+    ),
+    (
+        "guardrails",
+        "point_hazards, seed 0, actions by 1.2, risk 0.01: hazards, steps violated",
+        "steps in one where actions act 1.2 times as strongly as recorded",
+    ),
+    (
+        "guardrails",
+        "pendulum_limits, seed 0, time: with over without",
+        "a guarded decision over an unguarded one, as many candidates",
+    ),
+    (
+        "critic",
+        "two_rooms_random, seed 0: rank correlation with the true way, temporal distance",
+        "steps to a goal told on unseen layouts: rank correlation with the true way",
     ),
     (
         "latent_variable",
