@@ -12,6 +12,7 @@ from forethought.actor import Hold, LeastViolation, Retreat, Stop
 from forethought.cost import AdaptationConfig, CalibrationWarning, guardrail, keep_out, limit
 from forethought.cost.chances import fewest_beyond
 from forethought.safety import SafetyConfig
+from forethought.senses import SMALL, ReadOnce
 from forethought.types import STATE, ForethoughtError, PlanStatus
 from point import PLANNER, Point, point_agent, point_model
 
@@ -221,3 +222,28 @@ def test_a_new_episode_forgets_what_bounds_had_grown_by() -> None:
     assert widening(agent) > before
     agent.reset()
     assert widening(agent) == before
+
+
+def test_the_same_latents_are_read_once_and_others_never_mistaken_for_them() -> None:
+    """Views of one memory, values that change in place, large and small: as if read each time."""
+    asked = []
+
+    def read(latents: torch.Tensor) -> dict[str, torch.Tensor]:
+        asked.append(latents.shape)
+        return {"sum": latents.sum((-1, -2))}
+
+    for size in (10, 2 * SMALL):
+        once, latents = ReadOnce(read), torch.randn(2, size // 2, 1, 1)
+        asked.clear()
+        for _ in range(3):
+            assert torch.equal(once(latents[:, 1:])["sum"], latents[:, 1:, 0, 0])
+        assert len(asked) == 1
+        latents += 1
+        assert torch.equal(once(latents[:, 1:])["sum"], latents[:, 1:, 0, 0])
+        assert torch.equal(once(latents[:, :-1])["sum"], latents[:, :-1, 0, 0])
+        assert torch.equal(once(latents.clone())["sum"], latents[..., 0, 0])
+    graph = torch.randn(2, 3, 1, 1, requires_grad=True)
+    once = ReadOnce(read)
+    for _ in range(2):
+        total = once(graph * 2)["sum"].sum()
+        assert torch.autograd.grad(total, graph)[0].eq(2).all()

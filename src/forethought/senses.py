@@ -33,10 +33,15 @@ def sight_of(model: Model) -> Sight:
     )
 
 
+SMALL = 100_000
+"""Numbers of latents that are compared by value: far fewer than a search imagines."""
+
+
 class ReadOnce:
     """Reads quantities from latents, and the same latents only once in a row.
 
-    Goals and guardrails of one cost ask for what was read from one imagination.
+    Goals and guardrails of one cost ask for what was read from one imagination, and the present is
+    the same in every round of a search.
 
     Args:
         read: latents ``(..., k, d)`` to quantities by name.
@@ -44,26 +49,29 @@ class ReadOnce:
 
     def __init__(self, read: Callable[[Tensor], Mapping[str, Tensor]]) -> None:
         self._read = read
-        self._latents: Tensor | None = None
-        self._found: Mapping[str, Tensor] = {}
+        self._imagined: tuple[Tensor, int, Mapping[str, Tensor]] | None = None
+        self._present: tuple[Tensor, Mapping[str, Tensor]] | None = None
 
     def __call__(self, latents: Float[Tensor, "*batch k d"]) -> Mapping[str, Tensor]:
         """See the class."""
-        known = self._latents
-        if known is None or not _same(known, latents):
-            self._found, self._latents = self._read(latents), latents
-        return self._found
+        if latents.numel() <= SMALL and not latents.requires_grad:
+            if self._present is None or not torch.equal(self._present[0], latents):
+                self._present = latents.clone(), self._read(latents)
+            return self._present[1]
+        if self._imagined is None or not _same(*self._imagined[:2], latents):
+            self._imagined = latents, latents._version, self._read(latents)
+        return self._imagined[2]
 
 
-def _same(first: Tensor, second: Tensor) -> bool:
-    """Whether two tensors are the same view of the same memory, untouched, on the same graph."""
+def _same(known: Tensor, version: int, latents: Tensor) -> bool:
+    """Whether they are the same view of the same memory, unchanged since, on the same graph."""
     return (
-        first.data_ptr() == second.data_ptr()
-        and first.shape == second.shape
-        and first.stride() == second.stride()
-        and first._version == second._version
-        and first._base is second._base
-        and first.requires_grad == second.requires_grad
+        known.data_ptr() == latents.data_ptr()
+        and known.shape == latents.shape
+        and known.stride() == latents.stride()
+        and version == latents._version
+        and known._base is latents._base
+        and known.requires_grad == latents.requires_grad
     )
 
 
