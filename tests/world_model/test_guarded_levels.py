@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import torch
 
-from conftest import short
 from forethought import recipes, worlds
 from forethought.actor import CEM, Hierarchical, Stop
 from forethought.agent import Agent
@@ -27,7 +26,9 @@ STRONG = guardrail("step.x", below=0.5, name="gentle", risk=0.2)
 
 
 def trained(recorded, out) -> Model:
-    config = short(recipes.configure("two_rooms", recorded.signature, steps=8))
+    config = recipes.configure("two_rooms", recorded.signature, steps=8)
+    assert config.probes is not None
+    config = replace(config, critic=None, probes=replace(config.probes, num_steps=60))
     levels = HierarchyConfig(levels=(LevelConfig(stride=2),))
     training = HierarchyTrainingConfig(
         hierarchy=levels, optimiser=OptimiserConfig(num_steps=10, batch_size=16), horizon=2
