@@ -190,6 +190,7 @@ class Agent:
         self._execution = replace(
             execution, step=execution.step + 1, kept_to=execution.kept_to & ~shielded
         )
+        margins = self._margins()
         return Decision(
             action=action,
             mode=2,
@@ -198,7 +199,7 @@ class Agent:
             surprise=surprise,
             shielded=shielded,
             seconds=time.perf_counter() - started,
-            margins=self._margins(),
+            margins=margins,
             changes=execution.changes + changes,
         )
 

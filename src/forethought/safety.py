@@ -96,7 +96,8 @@ class Safety:
             self._horizon = max(self._horizon, horizon)
         asked = (name, horizon, steps)
         if asked not in self._bounds:
-            self._bounds[asked] = self.live.bounds(name, horizon, steps)
+            bounds = self.live.bounds(name, horizon, steps)
+            self._bounds[asked] = bounds.to(self.model.device)
         return self._bounds[asked]
 
     # ------------------------------------------------------------------ what is seen and done

@@ -150,7 +150,8 @@ def test_every_example_of_an_error_is_right(written) -> None:
         else:
             text = f"guardrails: [{{{example}}}]"
         goal = "" if text.startswith("goal") else "goal: {state: [1]}\n"
-        read_task(written(goal + text))
+        task = read_task(written(goal + text))
+        assert len(task.guardrails) == text.startswith("guardrails"), key
 
 
 def test_editors_are_told_of_every_key() -> None:

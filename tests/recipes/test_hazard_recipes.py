@@ -14,24 +14,16 @@ from forethought.cost.roadmap import RoadmapGoal
 from forethought.learning.train import CollapseWarning, train
 from forethought.model import Model
 from forethought.recipes.recipe import Acting
-from forethought.types import ForethoughtError, Observation, World
+from forethought.types import Observation
 
 NAMES = pytest.mark.parametrize("name", ["two_rooms_hazards", "pendulum_limits", "point_hazards"])
 LENGTH = 48
 
 
-def made(name: str, num_worlds: int) -> World:
-    """The world; skips the test where MuJoCo is missing."""
-    try:
-        return worlds.make(name, num_worlds)
-    except ForethoughtError as error:
-        pytest.skip(str(error))
-
-
 def trained(name: str, folder: Path) -> Model:
     """Some steps of every stage."""
     recorded = data.record(
-        made(name, 4), folder / "data", num_episodes=12, episode_length=LENGTH, visible=False
+        worlds.make(name, 4), folder / "data", num_episodes=12, episode_length=LENGTH, visible=False
     )
     config = recipes.configure(name, recorded.signature, steps=4)
     assert config.probes is not None
@@ -54,8 +46,8 @@ def acting_on_a_small_map(name: str) -> Acting:
 @NAMES
 def test_a_recipe_records_trains_reads_and_acts(name: str, tmp_path: Path) -> None:
     model = trained(name, tmp_path)
-    assert model.config.probes == tuple(made(name, 1).truth())
-    acting, world = acting_on_a_small_map(name), made(name, 3)
+    assert model.config.probes == tuple(worlds.make(name, 1).truth())
+    acting, world = acting_on_a_small_map(name), worlds.make(name, 3)
     first = world.reset([7, 8, 9])
 
     def actions(goals: Observation) -> np.ndarray:
@@ -70,7 +62,7 @@ def test_a_recipe_records_trains_reads_and_acts(name: str, tmp_path: Path) -> No
 @NAMES
 def test_the_task_is_not_met_by_chance(name: str) -> None:
     """Who knows the truth meets every goal within the budget; random actions next to none."""
-    protocol, world = recipes.get(name).planning, made(name, 30)
+    protocol, world = recipes.get(name).planning, worlds.make(name, 30)
     spec, met = world.signature.action, {}
     for controller in ("oracle", "random"):
         world.reset(range(protocol.seed, protocol.seed + 30))
@@ -86,7 +78,7 @@ def test_the_task_is_not_met_by_chance(name: str) -> None:
 def test_a_recording_is_long_enough_for_the_clips_that_are_learned_from() -> None:
     for name in ("two_rooms_hazards", "pendulum_limits", "point_hazards"):
         recipe = recipes.get(name)
-        config = recipe.training(made(name, 1).signature)
+        config = recipe.training(worlds.make(name, 1).signature)
         assert recipe.recording is not None
         rows = config.objective.horizon * config.world_model.action_block  # type: ignore[attr-defined]
         assert recipe.recording.episode_length > rows

@@ -37,7 +37,8 @@ class Unlike(Constraint):
     def readers(self, encode: Encode) -> Mapping[str, Reader]:
         """See :class:`Constraint`."""
         (quantity,) = self.quantities
-        return {quantity: lambda latents: self.readout(latents)[..., 0]}
+        # Latents of a calibration are on the CPU, wherever the model is.
+        return {quantity: lambda latents: self.readout.to(latents.device)(latents)[..., 0]}
 
     def margin(self, course: Course) -> Float[Tensor, "*batch s_minus_1"]:
         """See :class:`Constraint`; a likeness of two lies between other states and bad ones."""

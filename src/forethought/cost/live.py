@@ -88,7 +88,7 @@ class LiveBounds:
             near=known.near[every],
             far=known.far[every],
             reach=known.reach[every],
-            grown=self.grown[name][:, None, every].to(known.near.device),
+            grown=self.grown[name][:, None, every],
             unit=known.unit,
         )
 
@@ -107,15 +107,16 @@ class LiveBounds:
         if self.config is None:
             return self
         grown, misses = dict(self.grown), dict(self.misses)
-        for name, margins in imagined.items():
+        for name in imagined:
+            # Bounds live on the CPU, wherever the model is.
+            margins, measured = imagined[name].cpu(), came[name].cpu()
             widening, steps = self.calibrated[name], margins.shape[1]
             bounds, before = self.bounds(name, steps), grown[name][:, :steps]
-            error = margins - came[name]
-            missed = (bounds.widen(margins[:, None])[:, 0] > came[name]).cpu()
-            step = self.config.rate * widening.spread[:steps].cpu()
+            missed = bounds.widen(margins[:, None])[:, 0] > measured
+            step = self.config.rate * widening.spread[:steps]
             after = before + step * (missed.float() - widening.risk)
             grown[name] = torch.cat([after.clamp_min(0), grown[name][:, steps:]], dim=1)
-            plainly = (error > bounds.of(margins))[:, 0].cpu()
+            plainly = (margins - measured > bounds.of(margins))[:, 0]
             recent = (*misses.get(name, ()), *plainly.tolist())[-self.config.recent :]
             misses[name] = recent
         return replace(self, grown=grown, misses=misses)._alarmed(self.config)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
@@ -37,6 +37,16 @@ class Bounds:
         """Nothing is widened."""
         zero = torch.zeros(horizon)
         return cls(near=zero, far=zero, reach=zero, grown=zero[None, None])
+
+    def to(self, device: torch.device) -> Bounds:
+        """The same bounds on another device."""
+        return replace(
+            self,
+            near=self.near.to(device),
+            far=self.far.to(device),
+            reach=self.reach.to(device),
+            grown=self.grown.to(device),
+        )
 
     def of(self, margins: Float[Tensor, "*b h"]) -> Float[Tensor, "*b h"]:
         """By how much these margins are widened, before anything has grown."""
