@@ -30,6 +30,24 @@ class Predictor(nn.Module, ABC):
     ) -> Float[Tensor, "n k d"]:
         """The next latents; ``w`` is at most ``window``, oldest first."""
 
+    def unroll(
+        self, latents: Float[Tensor, "n w k d"], actions: Float[Tensor, "n w_minus_1_plus_h a"]
+    ) -> Float[Tensor, "n h k d"]:
+        """The latents that follow, each from those before it.
+
+        The numbers are those of :meth:`forward` called step by step; predictors that can share work
+        between steps say so here.
+
+        Args:
+            latents: the latest known ones, oldest first, the present last; at most ``window``.
+            actions: those taken between them, then those whose outcomes are asked.
+        """
+        known, states = latents.shape[1], list(latents.unbind(1))
+        for step in range(known, actions.shape[1] + 1):
+            seen = torch.stack(states[-self.window :], dim=1)
+            states.append(self(seen, actions[:, max(0, step - self.window) : step]))
+        return torch.stack(states[known:], dim=1)
+
 
 class MarkovPredictor(Predictor):
     """A predictor to which the present says all."""

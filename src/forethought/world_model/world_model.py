@@ -189,20 +189,35 @@ class WorldModel(nn.Module):
         numbers: Float[Tensor, "n h v"] | None,
     ) -> Float[Tensor, "m n h_plus_1 k d"]:
         members, window = self.predictor.num_members, self.predictor.window
-        states, moves = [_copies(latents, members)], []
+        known, moves = latents[:, None], actions
         if past is not None and window > 1:
             seen = past.latest(window - 1)
-            states = [_copies(part, members) for part in seen.latents.unbind(1)] + states
-            moves = [_copies(self._still(part), members) for part in seen.actions.unbind(1)]
-        first = len(moves)
-        for step, action in enumerate(actions.unbind(1)):
-            told = _copies(action, members)
-            if self.latent_variable is not None:
-                chosen = self._z(states[-1], told, step, z, numbers)
-                told = torch.cat([told, chosen], dim=-1)
-            moves.append(told)
-            states.append(self.predictor(_stacked(states, window), _stacked(moves, window)))
-        return torch.stack(states[first:], dim=1).unflatten(0, (members, -1))
+            known = torch.cat([seen.latents, known], dim=1)
+            moves = torch.cat([seen.actions, moves], dim=1)
+        known, moves = _copies(known, members), _copies(moves, members)
+        if self.latent_variable is None:
+            ahead = self.predictor.unroll(known, moves)
+        else:
+            ahead = self._unroll_with_z(known, moves, z, numbers)
+        return torch.cat([known[:, -1:], ahead], dim=1).unflatten(0, (members, -1))
+
+    def _unroll_with_z(
+        self,
+        latents: Float[Tensor, "n w k d"],
+        actions: Float[Tensor, "n w_minus_1_plus_h a"],
+        z: Float[Tensor, "n h z"] | None,
+        numbers: Float[Tensor, "n h v"] | None,
+    ) -> Float[Tensor, "n h k d"]:
+        """Step by step, since what is drawn depends on where one is."""
+        known, window = latents.shape[1], self.predictor.window
+        states, moves = list(latents.unbind(1)), list(actions[:, : known - 1].unbind(1))
+        moves = [self._still(move) for move in moves]
+        for step, action in enumerate(actions[:, known - 1 :].unbind(1)):
+            chosen = self._z(states[-1], action, step, z, numbers)
+            moves.append(torch.cat([action, chosen], dim=-1))
+            seen = torch.stack(states[-window:], dim=1)
+            states.append(self.predictor(seen, torch.stack(moves[-window:], dim=1)))
+        return torch.stack(states[known:], dim=1)
 
     def _z(
         self,
@@ -222,8 +237,7 @@ class WorldModel(nn.Module):
 
     def _still(self, actions: Float[Tensor, "n a"]) -> Float[Tensor, "n a_plus_z"]:
         """Past actions as the predictor takes them: what z was is seen in the latents."""
-        if self.latent_variable is None:
-            return actions
+        assert self.latent_variable is not None
         return torch.cat([actions, actions.new_zeros(len(actions), self.latent_variable.width)], -1)
 
     def imagine(
@@ -272,11 +286,6 @@ class WorldModel(nn.Module):
 def _copies(values: Tensor, members: int) -> Tensor:
     """The batch once for each member."""
     return values if members == 1 else values.repeat(members, *[1] * (values.ndim - 1))
-
-
-def _stacked(steps: list[Tensor], window: int) -> Tensor:
-    """The latest steps as one tensor ``(n, w, ...)``."""
-    return steps[-1].unsqueeze(1) if window == 1 else torch.stack(steps[-window:], dim=1)
 
 
 def _average(futures: Float[Tensor, "m n h_plus_1 k d"]) -> Float[Tensor, "n h_plus_1 k d"]:
