@@ -182,6 +182,8 @@ class Agent:
             config=self._account, distance=self.model.distance
         )
         self._taken: tuple[np.ndarray, ...] = ()
+        # What was perceived at world steps that a predictor may look back at.
+        self._moment, self._encoded = 0, dict[int, Tensor]()
         self._execution = None
 
     def act(self, observation: Mapping[str, Any]) -> Decision:
@@ -217,7 +219,9 @@ class Agent:
         )
 
     def _decide(self, seen: Observation) -> Decision:
-        self._window = self._window.see(seen)
+        self._window, self._moment = self._window.see(seen), self._moment + 1
+        oldest = self._moment - self._memory
+        self._encoded = {m: latents for m, latents in self._encoded.items() if m >= oldest}
         surprise = np.full(self.num_agents, np.nan, dtype=np.float32)
         execution = self._execution
         latents = self._guarded_view(seen)
@@ -248,14 +252,14 @@ class Agent:
         )
 
     def _rehearse(self, deadline_s: float) -> None:
-        """Acts on nothing, once to have it done and once more to see how long things take."""
+        """Acts on nothing: once so that it was done, once more to see how long things take."""
         specs = self.model.signature.observation
         blank = {
             key: np.zeros((self.num_agents, *specs[key].shape), specs[key].dtype)
             for key in self.model.world_model.perception.keys
         }
         for _ in range(2):
-            self._time = Timetable(max(deadline_s, REHEARSAL_S))
+            self._known, self._time = None, Timetable(max(deadline_s, REHEARSAL_S))
             for _ in range(self.replan_every + 1):
                 self.act_batch(blank)
             self.reset()
@@ -361,9 +365,12 @@ class Agent:
 
     @torch.no_grad()
     def _perceive(self, steps_ago: int = 0) -> Float[Tensor, "b k d"]:
-        window = self._window.stacked(steps_ago)
-        device = self.model.device
-        return self.model.world_model.encode({k: v.to(device) for k, v in window.items()})
+        moment = self._moment - steps_ago
+        if moment not in self._encoded:
+            window = self._window.stacked(steps_ago)
+            seen = {key: value.to(self.model.device) for key, value in window.items()}
+            self._encoded[moment] = self.model.world_model.encode(seen)
+        return self._encoded[moment]
 
     @torch.no_grad()
     def _past(self) -> Past | None:

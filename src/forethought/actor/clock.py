@@ -30,7 +30,8 @@ class Clock:
 
     def __post_init__(self) -> None:
         self._started = self._call_began = self.now()
-        self._calling = 0
+        self._calling = self._largest = 0
+        self._known = self.pace is not None
 
     @property
     def seconds(self) -> float:
@@ -45,12 +46,20 @@ class Clock:
     def call(self, most: int, *, least: int = 0) -> int:
         """How many of so many candidates the call that now begins shall have.
 
+        All, where there is time, else a power of two: kernels may be compiled for each size that
+        they meet, which takes longer than many a call. Where the pace was not known calls begin
+        with one candidate, and no call has more than twice as many as the largest before.
+
         Args:
             most: as many as there are; all of them where there is no deadline.
             least: as many as there must be, late or not.
         """
         self.stop()
-        self._calling = max(least, min(most, self._fitting()))
+        count = min(most, self._fitting())
+        if 0 < count < most:
+            count = 2 ** (count.bit_length() - 1)
+        self._calling = max(least, count)
+        self._largest = max(self._largest, self._calling)
         return self._calling
 
     def stop(self) -> None:
@@ -70,7 +79,10 @@ class Clock:
     def _fitting(self) -> int:
         if self.deadline_s is None:
             return sys.maxsize
-        return self.pace.fitting(self.left) if self.pace else 1
+        if self.pace is None:
+            return 1
+        fitting = self.pace.fitting(self.left)
+        return fitting if self._known else min(fitting, 2 * self._largest)
 
 
 @dataclass

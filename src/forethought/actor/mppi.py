@@ -29,8 +29,8 @@ class MPPI:
         initial_std: of the first Gaussian, relative to half the range of each action.
         smallest_std: below which it does not fall.
         temperature: relative to the spread of the elites' energies; lower is greedier.
-        settled: ends the search of a world whose elites' energies lie within so much of how far
-            apart they lay in the first round; None to run all rounds.
+        settled: ends the search of a world whose elites lie no further from their mean than this,
+            relative to half the range of each action; above ``smallest_std``. None runs all rounds.
     """
 
     horizon: int = 8
