@@ -6,6 +6,8 @@ observations, the plan under way, the generator); the model, the cost and the pl
 
 from __future__ import annotations
 
+import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -102,6 +104,7 @@ class Agent:
         attempts: when an imagined step counts as tried in vain; None to keep no account. Which cost
             terms heed it is theirs to say (``roadmap_goal`` does).
         seed: of the agent's generator: the same seed and observations give the same actions.
+        now: what time it is, in seconds; deadlines are kept by this clock.
 
     Raises:
         ForethoughtError: ``replan_every`` is longer than the plan, or no whole number of model
@@ -123,6 +126,7 @@ class Agent:
         num_outcomes: int = 1,
         attempts: AttemptsConfig | None = None,
         seed: int = 0,
+        now: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.model = model.eval()
         self.cost = (cost if isinstance(cost, Cost) else Cost(terms=(cost,))).guarded(guardrails)
@@ -131,7 +135,8 @@ class Agent:
         self.block = model.config.world_model.action_block
         self.replan_every = replan_every or self.block
         self.reuse = self._checked_reuse(reuse)
-        self.deadline_s, self._time = deadline_s, Timetable(deadline_s)
+        self.deadline_s = deadline_s
+        self._time = Timetable(deadline_s, now)
         self.num_outcomes = self._checked_outcomes(num_outcomes)
         self._account = attempts
         self._space = allowed_actions(
@@ -252,16 +257,21 @@ class Agent:
         )
 
     def _rehearse(self, deadline_s: float) -> None:
-        """Acts on nothing: once so that it was done, once more to see how long things take."""
+        """Acts on nothing: once so that it was done, once more to see how long things take.
+
+        That nothing comes about as foreseen is no warning.
+        """
         specs = self.model.signature.observation
         blank = {
             key: np.zeros((self.num_agents, *specs[key].shape), specs[key].dtype)
             for key in self.model.world_model.perception.keys
         }
         for _ in range(2):
-            self._known, self._time = None, Timetable(max(deadline_s, REHEARSAL_S))
-            for _ in range(self.replan_every + 1):
-                self.act_batch(blank)
+            self._known, self._time = None, Timetable(max(deadline_s, REHEARSAL_S), self._time.now)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                for _ in range(self.replan_every + 1):
+                    self.act_batch(blank)
             self.reset()
         self._time.deadline_s = deadline_s
 
@@ -471,6 +481,7 @@ class Agent:
             space=self._space,
             num_worlds=self.num_agents,
             toward=self._toward,
+            now=self._time.now,
         )
 
     def _with_levels(
@@ -488,6 +499,7 @@ class Agent:
                 num_worlds=self.num_agents,
                 toward=self._toward_by_states,
                 above=above,
+                now=self._time.now,
             )
         return replace(problem, above=above)
 
