@@ -6,6 +6,8 @@ observations, the plan under way, the generator); the model, the cost and the pl
 
 from __future__ import annotations
 
+import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -104,6 +106,7 @@ class Agent:
         attempts: when an imagined step counts as tried in vain; None to keep no account. Which cost
             terms heed it is theirs to say (``roadmap_goal`` does).
         seed: of the agent's generator: the same seed and observations give the same actions.
+        now: what time it is, in seconds; deadlines are kept by this clock.
 
     Raises:
         ForethoughtError: ``replan_every`` is longer than the plan, or no whole number of model
@@ -126,6 +129,7 @@ class Agent:
         proposals: Proposer | None = None,
         attempts: AttemptsConfig | None = None,
         seed: int = 0,
+        now: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.model = model.eval()
         self.cost = (cost if isinstance(cost, Cost) else Cost(terms=(cost,))).guarded(guardrails)
@@ -134,7 +138,8 @@ class Agent:
         self.block = model.config.world_model.action_block
         self.replan_every = replan_every or self.block
         self.reuse = self._checked_reuse(reuse)
-        self.deadline_s, self._time = deadline_s, Timetable(deadline_s)
+        self.deadline_s = deadline_s
+        self._time = Timetable(deadline_s, now)
         self.num_outcomes = self._checked_outcomes(num_outcomes)
         self._proposals = proposals
         self._account = attempts
@@ -186,6 +191,8 @@ class Agent:
             config=self._account, distance=self.model.distance
         )
         self._taken: tuple[np.ndarray, ...] = ()
+        # What was perceived at world steps that a predictor may look back at.
+        self._moment, self._encoded = 0, dict[int, Tensor]()
         self._execution = None
 
     def act(self, observation: Mapping[str, Any]) -> Decision:
@@ -221,7 +228,9 @@ class Agent:
         )
 
     def _decide(self, seen: Observation) -> Decision:
-        self._window = self._window.see(seen)
+        self._window, self._moment = self._window.see(seen), self._moment + 1
+        oldest = self._moment - self._memory
+        self._encoded = {m: latents for m, latents in self._encoded.items() if m >= oldest}
         surprise = np.full(self.num_agents, np.nan, dtype=np.float32)
         execution = self._execution
         latents = self._guarded_view(seen)
@@ -252,16 +261,21 @@ class Agent:
         )
 
     def _rehearse(self, deadline_s: float) -> None:
-        """Acts on nothing, once to have it done and once more to see how long things take."""
+        """Acts on nothing: once so that it was done, once more to see how long things take.
+
+        That nothing comes about as foreseen is no warning.
+        """
         specs = self.model.signature.observation
         blank = {
             key: np.zeros((self.num_agents, *specs[key].shape), specs[key].dtype)
             for key in self.model.world_model.perception.keys
         }
         for _ in range(2):
-            self._time = Timetable(max(deadline_s, REHEARSAL_S))
-            for _ in range(self.replan_every + 1):
-                self.act_batch(blank)
+            self._known, self._time = None, Timetable(max(deadline_s, REHEARSAL_S), self._time.now)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                for _ in range(self.replan_every + 1):
+                    self.act_batch(blank)
             self.reset()
         self._time.deadline_s = deadline_s
 
@@ -365,9 +379,12 @@ class Agent:
 
     @torch.no_grad()
     def _perceive(self, steps_ago: int = 0) -> Float[Tensor, "b k d"]:
-        window = self._window.stacked(steps_ago)
-        device = self.model.device
-        return self.model.world_model.encode({k: v.to(device) for k, v in window.items()})
+        moment = self._moment - steps_ago
+        if moment not in self._encoded:
+            window = self._window.stacked(steps_ago)
+            seen = {key: value.to(self.model.device) for key, value in window.items()}
+            self._encoded[moment] = self.model.world_model.encode(seen)
+        return self._encoded[moment]
 
     @torch.no_grad()
     def _past(self) -> Past | None:
@@ -471,6 +488,7 @@ class Agent:
             follow=partial(world_model.follow, past=past),
             propose=None if self._proposals is None else partial(self._proposed, latents),
             toward=self._toward,
+            now=self._time.now,
         )
 
     def _proposed(
@@ -503,6 +521,7 @@ class Agent:
                 follow=level.follow,
                 toward=self._toward_by_states,
                 above=above,
+                now=self._time.now,
             )
         return replace(problem, above=above)
 

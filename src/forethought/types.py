@@ -509,7 +509,7 @@ class ActionSpace:
         Gradients pass straight through the discrete choice (Bengio et al., 2013).
         """
         if not self.num_choices:
-            return torch.minimum(torch.maximum(actions, self.low), self.high)
+            return actions.clamp(self.low, self.high)
         groups = actions.unflatten(-1, (-1, self.num_choices))
         chosen = torch.nn.functional.one_hot(groups.argmax(-1), self.num_choices).to(actions.dtype)
         return (chosen + groups - groups.detach()).flatten(-2)

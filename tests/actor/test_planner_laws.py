@@ -168,6 +168,11 @@ def test_what_a_checker_asks_is_kept(name) -> None:
 
 
 @of_choices
+def test_what_a_checker_asks_is_kept_with_choices(chooser) -> None:
+    check_planner(chooser, discrete=True)
+
+
+@of_choices
 def test_the_shortest_path_is_found_in_every_world(chooser, generator) -> None:
     """As long as a breadth-first search says, of one-hot actions."""
     problem, lengths = maze(ROOMS), ways(ROOMS)

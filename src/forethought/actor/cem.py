@@ -33,8 +33,8 @@ class CEM:
             random direction, over the whole horizon.
         proposed_share: share of the first round's candidates that are proposals, where the agent
             has any.
-        settled: ends the search of a world whose elites' energies lie within so much of how far
-            apart they lay in the first round; None to run all rounds.
+        settled: ends the search of a world whose elites lie no further from their mean than this,
+            relative to half the range of each action; above ``smallest_std``. None runs all rounds.
     """
 
     horizon: int = 8
@@ -68,9 +68,7 @@ class CEM:
                 units = self._with_pushes(units, problem.space.block, generator)
                 units = with_proposals(units, problem, self.proposed_share, generator)
             elites, _ = search.elites(units, self.num_elites)
-            belief = Gaussian(
-                mean=elites.mean(1), std=elites.std(1, correction=0).clamp_min(self.smallest_std)
-            )
+            belief = Gaussian.of(elites).wider(self.smallest_std)
         return search.plan()
 
     def _with_pushes(
@@ -105,4 +103,5 @@ def sample(
         one = torch.randn(shape, generator=generator, device=generator.device)
         noise = shared_noise**0.5 * one.repeat(1, 1, 1, block) + (1 - shared_noise) ** 0.5 * noise
     noise[:, 0] = 0
-    return (belief.mean[:, None] + belief.std[:, None] * noise.to(belief.mean)).clamp_(-1, 1)
+    drawn = torch.addcmul(belief.mean[:, None], belief.std[:, None], noise.to(belief.mean))
+    return drawn.clamp_(-1, 1)

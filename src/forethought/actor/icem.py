@@ -31,8 +31,8 @@ class ICEM:
         momentum: share of the old Gaussian that is kept at each refit.
         proposed_share: share of the first round's candidates that are proposals, where the agent
             has any.
-        settled: ends the search of a world whose elites' energies lie within so much of how far
-            apart they lay in the first round; None to run all rounds.
+        settled: ends the search of a world whose elites lie no further from their mean than this,
+            relative to half the range of each action; above ``smallest_std``. None runs all rounds.
     """
 
     horizon: int = 8
@@ -66,7 +66,7 @@ class ICEM:
             # The same in all worlds, as in :func:`forethought.actor.cem.sample`.
             shape = (1, count, problem.space.dim, self.horizon)
             noise = coloured_noise(shape, self.colour, generator).transpose(2, 3)
-            drawn = belief.mean[:, None] + belief.std[:, None] * noise.to(belief.mean)
+            drawn = torch.addcmul(belief.mean[:, None], belief.std[:, None], noise.to(belief.mean))
             units = torch.cat([kept, drawn], 1).clamp_(-1, 1)
             if iteration == 0:
                 units = with_proposals(units, problem, self.proposed_share, generator)
@@ -77,11 +77,11 @@ class ICEM:
         return search.plan()
 
     def _refit(self, belief: Gaussian, elites: Float[Tensor, "b e h a"]) -> Gaussian:
-        std = elites.std(1, correction=0).lerp(belief.std, self.momentum)
+        new = Gaussian.of(elites)
         return Gaussian(
-            mean=elites.mean(1).lerp(belief.mean, self.momentum),
-            std=std.clamp_min(self.smallest_std),
-        )
+            mean=new.mean.lerp(belief.mean, self.momentum),
+            std=new.std.lerp(belief.std, self.momentum),
+        ).wider(self.smallest_std)
 
 
 def coloured_noise(

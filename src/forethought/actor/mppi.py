@@ -32,8 +32,8 @@ class MPPI:
         temperature: relative to the spread of the elites' energies; lower is greedier.
         proposed_share: share of the first round's candidates that are proposals, where the agent
             has any.
-        settled: ends the search of a world whose elites' energies lie within so much of how far
-            apart they lay in the first round; None to run all rounds.
+        settled: ends the search of a world whose elites lie no further from their mean than this,
+            relative to half the range of each action; above ``smallest_std``. None runs all rounds.
     """
 
     horizon: int = 8

@@ -34,6 +34,16 @@ class Gaussian:
     mean: Float[Tensor, "b h a"]
     std: Float[Tensor, "b h a"]
 
+    @classmethod
+    def of(cls, elites: Float[Tensor, "b e h a"]) -> Gaussian:
+        """The likeliest one that candidates were drawn from."""
+        mean = elites.mean(1)
+        return cls(mean=mean, std=(elites - mean[:, None]).square().mean(1).sqrt())
+
+    def wider(self, smallest_std: float) -> Gaussian:
+        """The same, nowhere narrower than told."""
+        return Gaussian(mean=self.mean, std=self.std.clamp_min(smallest_std))
+
 
 @dataclass(frozen=True)
 class Box:
@@ -56,7 +66,7 @@ class Box:
 
     def actions(self, units: Float[Tensor, "*batch a"]) -> Float[Tensor, "*batch a"]:
         """The nearest allowed world actions to box units."""
-        return self.space.project(self.middle + self.half * units)
+        return self.space.project(torch.addcmul(self.middle, self.half, units))
 
     def units(self, actions: Float[Tensor, "*batch a"]) -> Float[Tensor, "*batch a"]:
         """World actions in box units."""
@@ -126,8 +136,8 @@ class Search:
         problem: what to imagine with and how to score.
         warm_start: what the search before handed on.
         deadline_s: seconds that it may take; None for no limit.
-        settled: ends the search of a world whose elites agree: whose energies lie within so much of
-            how far apart they lay in the first round. None for no end but that of the rounds.
+        settled: ends the search of a world whose elites lie no further from their mean than this,
+            in units of the box (root mean square); None for no end but that of the rounds.
     """
 
     def __init__(
@@ -142,7 +152,6 @@ class Search:
         self.problem, self.box = problem, Box.of(problem.space)
         self.clock, self.best = Clock(deadline_s, pace, problem.now), Best()
         self._agreement = settled
-        self._first_apart: Float[Tensor, " b"] | None = None
         self._settled: Bool[Tensor, " b"] | None = None
         self._small: bool | None = None
         self._done, self._in_time = 0.0, True
@@ -183,13 +192,13 @@ class Search:
             scores,
             min(count, seen, max(HANDFUL, round(count * seen / units.shape[1]))),
         )
-        return gather(units, ranked.index), ranked
+        elites = gather(units, ranked.index)
+        self._settle(elites, ranked)
+        return elites, ranked
 
     def offer(self, imagination: Imagination, scores: Scores, count: int = 1) -> Ranked:
         """Takes in candidates that were evaluated; the best ``count`` of them."""
-        ranked = self.best.offer(imagination, scores, count, settled=self._settled)
-        self._settle(ranked)
-        return ranked
+        return self.best.offer(imagination, scores, count, settled=self._settled)
 
     def evaluate(self, actions: Float[Tensor, "b n h a"]) -> tuple[Imagination, Scores]:
         """Rolls out and scores as many candidates as there is time for, from the first one on.
@@ -226,16 +235,13 @@ class Search:
             self._small = pace.call_s < SMALL * pace.candidate_s
         return whole if self._small is False else min(whole, SMALL)
 
-    def _settle(self, elites: Ranked) -> None:
+    def _settle(self, elites: Float[Tensor, "b e h a"], ranked: Ranked) -> None:
         """Worlds whose elites agree have settled; not where they violate guardrails."""
-        if self._agreement is None:
+        if self._agreement is None or elites.shape[1] < 2:
             return
-        apart = elites.energy[:, -1] - elites.energy[:, 0]
-        if self._first_apart is None or self._settled is None:
-            self._first_apart = apart
-            self._settled = torch.zeros_like(apart, dtype=torch.bool)
-        agree = (apart < self._agreement * self._first_apart) & (elites.violation[:, -1] == 0)
-        self._settled = self._settled | agree
+        apart = (elites - elites.mean(1, keepdim=True)).square().mean((1, 2, 3)).sqrt()
+        agree = (apart < self._agreement) & (ranked.violation[:, -1] == 0)
+        self._settled = agree if self._settled is None else self._settled | agree
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -281,11 +287,10 @@ class Ranked:
             index=self.index[:, :1], energy=self.energy[:, :1], violation=self.violation[:, :1]
         )
 
-    def better_than(self, other: Ranked) -> Bool[Tensor, " b"]:
-        """Whether the best of each world is better than the other's."""
-        mine, others = self.first(), other.first()
-        less_energy = (mine.violation == others.violation) & (mine.energy < others.energy)
-        return ((mine.violation < others.violation) | less_energy)[:, 0]
+    def better_than(self, other: Ranked) -> Bool[Tensor, "b e"]:
+        """Whether each is better than the other's of the same place."""
+        less_energy = (self.violation == other.violation) & (self.energy < other.energy)
+        return (self.violation < other.violation) | less_energy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -357,7 +362,7 @@ class Best:
         if self._chosen is None:
             self._chosen = _Chosen.of(imagination, scores, first)
             return ranked
-        better = first.better_than(self._chosen.ranked)
+        better = first.better_than(self._chosen.ranked)[:, 0]
         better = better if settled is None else better & ~settled
         if bool(better.any()):
             self._chosen = _Chosen.of(imagination, scores, first).where(better, self._chosen)
@@ -404,8 +409,8 @@ def gather(
     values: Shaped[Tensor, "b n ..."], index: Int[Tensor, "b m"]
 ) -> Shaped[Tensor, "b m ..."]:
     """Candidates by their index in each world."""
-    worlds = torch.arange(len(index), device=index.device)[:, None]
-    return values[worlds, index]
+    wide = index.view(*index.shape, *[1] * (values.ndim - 2))
+    return values.gather(1, wide.expand(*index.shape, *values.shape[2:]))
 
 
 def _where_scores(take: Tensor, new: Scores, old: Scores) -> Scores:
