@@ -159,6 +159,19 @@ def test_a_warm_start_is_never_lost(name, generator) -> None:
     assert float(plan.energy) < 1e-8
 
 
+@pytest.mark.parametrize("name", ["PredictiveSampling", "ProjectedGradient", "ParallelGradient"])
+def test_another_round_is_never_worse(name) -> None:
+    """Rounds go on where fewer would have ended."""
+    targets = torch.tensor([[0.5, -1.0], [-2.0, 3.0]])
+    energies = []
+    for rounds in (1, 2, 5, 9, 10, 20):
+        planner = replace(planners(3)[name], num_iterations=rounds)
+        draw = torch.Generator().manual_seed(1)
+        energies.append(planner.plan(quadratic(targets), generator=draw).energy)
+    assert (torch.stack(energies).diff(dim=0) <= 0).all()
+    assert (energies[-1] < energies[0]).all()
+
+
 @of_vectors
 def test_what_a_checker_asks_is_kept(name) -> None:
     check_planner(planners(3)[name])

@@ -8,8 +8,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from forethought.actor import CEM, ICEM, MPPI, Hierarchical, Hold, LeastViolation, Retreat, Stop
+from forethought.actor import (
+    CEM,
+    ICEM,
+    MPPI,
+    BeamSearch,
+    Hierarchical,
+    Hold,
+    LeastViolation,
+    Mixed,
+    ProjectedGradient,
+    Retreat,
+    Stop,
+)
 from forethought.configurator import Search, ShownGoal, read_task, task_schema
+from forethought.configurator.measures import planner_horizon
 from forethought.configurator.reading import EXAMPLES
 from forethought.configurator.task_file import TaskPart
 from forethought.cost import RegionGoal
@@ -126,6 +139,16 @@ def test_numbers_of_the_planner_go_to_its_lowest_level() -> None:
         upper=CEM(), lower=ICEM(horizon=2, num_samples=9)
     )
     assert Search().applied(planner) == planner
+
+
+def test_numbers_of_a_mixed_planner_go_to_its_first_part_and_the_horizon_to_both() -> None:
+    search = Search(horizon=2, samples=9)
+    mixed = Mixed(first=CEM(), second=ProjectedGradient())
+    assert search.applied(mixed) == Mixed(
+        first=CEM(horizon=2, num_samples=9), second=ProjectedGradient(horizon=2)
+    )
+    assert planner_horizon(mixed) == 8 and planner_horizon(search.applied(mixed)) == 2
+    assert planner_horizon(BeamSearch(horizon=5)) == 5
 
 
 def test_a_number_that_the_planner_has_not() -> None:
