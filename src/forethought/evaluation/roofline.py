@@ -80,7 +80,7 @@ def measure_peaks(device: torch.device) -> Peaks:
     return Peaks(
         device=device_name(device),
         threads=torch.get_num_threads(),
-        gemm={name: _gemm(multiply, device) for name, multiply in _units(device).items()},
+        gemm={name: _gemm(multiply, device) for name, multiply in products(device).items()},
         bandwidth=_bandwidth(device),
     )
 
@@ -107,48 +107,47 @@ def settle(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-_Multiply = Callable[[Tensor], Callable[[], object]]
-"""From a square matrix to a call that multiplies it with itself."""
+Multiply = Callable[[Tensor], Callable[[], Tensor]]
+"""From a square matrix to a call that multiplies it by its transpose."""
 
 
-def _units(device: torch.device) -> dict[str, _Multiply]:
-    """The ways to multiply matrices that a device has."""
+def products(device: torch.device) -> dict[str, Multiply]:
+    """The ways to multiply matrices that a device has, by the arithmetic and the library."""
 
-    def brain(matrix: Tensor) -> Callable[[], object]:
+    def brain(matrix: Tensor) -> Callable[[], Tensor]:
         values = matrix.bfloat16()
         return lambda: linear(values, values)
 
-    plain: dict[str, _Multiply] = {"float32": _in_float32, "bfloat16": brain}
     if device.type == "cuda":
-        return {**plain, "tf32": _in_tf32}
-    return {**plain, "float32 (oneDNN)": _by_onednn}
+        return {"float32": _in_float32, "tf32": _in_tf32, "bfloat16": brain}
+    return {"float32": _in_float32, "float32 (oneDNN)": _by_onednn, "bfloat16": brain}
 
 
-def _in_float32(matrix: Tensor) -> Callable[[], object]:
+def _in_float32(matrix: Tensor) -> Callable[[], Tensor]:
     return lambda: _at_precision("highest", matrix)
 
 
-def _in_tf32(matrix: Tensor) -> Callable[[], object]:
+def _in_tf32(matrix: Tensor) -> Callable[[], Tensor]:
     return lambda: _at_precision("high", matrix)
 
 
-def _at_precision(precision: str, matrix: Tensor) -> None:
+def _at_precision(precision: str, matrix: Tensor) -> Tensor:
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision(precision)
     try:
-        linear(matrix, matrix)
+        return linear(matrix, matrix)
     finally:
         torch.set_float32_matmul_precision(before)
 
 
-def _by_onednn(matrix: Tensor) -> Callable[[], object]:
+def _by_onednn(matrix: Tensor) -> Callable[[], Tensor]:
     layer = Linear(len(matrix), len(matrix), bias=False)
     layer.weight = torch.nn.Parameter(matrix)
     return lambda: layer(matrix)
 
 
 @torch.inference_mode()
-def _gemm(multiply: _Multiply, device: torch.device) -> float:
+def _gemm(multiply: Multiply, device: torch.device) -> float:
     """Operations a second of the largest product, or of a smaller one where that is faster."""
     fastest = 0.0
     for side in SIDES:
