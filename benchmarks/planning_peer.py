@@ -14,14 +14,14 @@ Setting up the peer
 What is compared
     A LeWorldModel of the published size (18 M parameters, 224 pixels) with random weights; gates
     that training opens are open, so that candidates differ. The peer's own ``CEMSolver`` on its own
-    ``ShootingCostEvaluator`` with ``GoalMSE``: 300 samples, 30 iterations, 30 elites, a horizon of 5
-    blocks of 5 actions, one observation. Ours is an ``Agent`` on the same checkpoint, imported with
-    ``import_lewm``. The energy is LeWM's, the squared distance of the last imagined latent from the
-    goal's, summed over its numbers: ``goal(distance=..., running=0)``; our own default is the root
-    of the mean, at every step. The peer adds no bounds to actions; the box here ends at ten standard
-    deviations, which no candidate reaches. Both refit a Gaussian to the elites; the peer divides
-    their variance by 29, we by 30. Energies are therefore compared on the peer's own candidates, and
-    times at equal numbers of candidates.
+    ``ShootingCostEvaluator`` with ``GoalMSE``: 300 samples, 30 iterations, 30 elites, a horizon of
+    5 blocks of 5 actions, one observation. Ours is an ``Agent`` on the same checkpoint, imported
+    with ``import_lewm``. The energy is LeWM's, the squared distance of the last imagined latent
+    from the goal's, summed over its numbers: ``goal(distance=..., running=0)``; our own default is
+    the root of the mean, at every step. The peer does not bound actions; the box here ends at ten
+    standard deviations, which no candidate reaches. Both refit a Gaussian to the elites; the peer
+    divides their variance by 29, we by 30. So energies are compared on the peer's own candidates,
+    and times at equal numbers of candidates.
 
 How it is timed
     On one thread, in seconds of the thread's own processor time, which is what a clock shows where
