@@ -104,7 +104,11 @@ def trained(name: str, seed: int, *, level: LevelConfig | None = None) -> Model:
     out = folder / f"run{seed}"
     if level is not None:
         levels = HierarchyConfig(levels=(level,))
-        config = replace(config, hierarchy=HierarchyTrainingConfig(hierarchy=levels))
+        steps = (recipe.recording.episode_length - 1) // (
+            level.stride * config.world_model.action_block
+        )
+        hierarchy = HierarchyTrainingConfig(hierarchy=levels, horizon=min(4, steps))
+        config = replace(config, hierarchy=hierarchy)
         out = folder / f"levels{seed}"
     return train(recording, config, out, resume=True, visible=False)
 
