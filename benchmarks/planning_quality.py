@@ -5,14 +5,16 @@ one to imagine and two to go back. Energies are those of each planner's plan in 
 as a share of what lies between doing nothing and the best plan that any of them found: 0 is the
 best known, 1 is no better than doing nothing. The tasks, the cost and the horizon are the recipe's.
 
-Worlds can be measured by themselves: ``python benchmarks/planning_quality.py --resume --only W``.
+Parts can be measured by themselves: ``planning_quality.py --resume --only pendulum/MPPI``.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
+from pathlib import Path
 
 import torch
 
@@ -34,12 +36,15 @@ from forethought.evaluation import evaluate_guardrails
 from forethought.model import Model
 from forethought.types import Plan, Planner, PlanningProblem, WarmStart
 from guarded_worlds import trained
-from harness import Benchmark, Figure, estimate, figure, main
+from harness import WORK, Benchmark, Figure, estimate, figure, main
 
 WORLDS = ("two_rooms", "pendulum", "two_rooms_hazards", "two_rooms_compass")
-BUDGETS = (48, 192, 768)
+BUDGETS = (32, 128, 512)
 SITUATIONS = 48
-EPISODES = 100
+ENERGIES = "energies.json"
+EPISODES = 50
+STEPS = 120
+"""World steps of an episode."""
 GRADIENT_STEP = 3
 """Sequences that a gradient step of one sequence counts for."""
 
@@ -59,7 +64,7 @@ class Nothing:
         deadline_s: float | None = None,
     ) -> Plan:
         """See :class:`forethought.types.Planner`."""
-        search = Search.begin(problem, None, deadline_s)
+        search = Search(problem, None, deadline_s)
         search.elites(
             search.box.initial(problem.num_worlds, self.horizon, 0.0, None).mean[:, None], 1
         )
@@ -69,7 +74,14 @@ class Nothing:
 def measure(benchmark: Benchmark) -> None:
     for name in WORLDS:
         study = Study(name, benchmark.seeds[0])
-        benchmark.part(f"{name}/", lambda _, study=study: study.figures())
+        for planner in study.planners(BUDGETS[0]):
+            label = f"{name}/{planner.replace(' ', '-')}"
+            benchmark.part(label, partial(study.planner, planner))
+        kept = WORK / benchmark.name / name
+        energies = {
+            path.parent.name: json.loads(path.read_text()) for path in kept.glob("*/" + ENERGIES)
+        }
+        benchmark.add(*study.compared(energies))
 
 
 class Study:
@@ -93,15 +105,16 @@ class Study:
         """By the recipe."""
         return trained(self.name, self.seed)
 
-    def figures(self) -> Sequence[Figure]:
-        """Success, energies and time of every planner at every budget."""
-        plans: dict[tuple[str, int], Plan] = {}
+    def planner(self, name: str, folder: Path) -> Sequence[Figure]:
+        """Success and time at every budget; what its plans are worth is left in the folder."""
         figures: list[Figure] = []
+        energies: dict[int, list[float]] = {}
         for budget in BUDGETS:
-            for name, planner in self.planners(budget).items():
-                plans[name, budget] = self.plan(planner)
-                figures += self.episodes(f"{name}, {budget} candidates", planner)
-        return figures + self.energies(plans)
+            planner = self.planners(budget)[name]
+            energies[budget] = self.plan(planner).energy.tolist()
+            figures += self.episodes(f"{name}, {budget} candidates", planner)
+        (folder / ENERGIES).write_text(json.dumps(energies))
+        return figures
 
     def planners(self, budget: int) -> Mapping[str, Planner]:
         """Every planner that the world's actions allow, at a budget."""
@@ -137,7 +150,7 @@ class Study:
             "gradient": Gradient(**same, num_iterations=steps),
             "projected gradient": ProjectedGradient(**same, num_iterations=steps),
             "collocation": Collocation(**same, num_iterations=steps),
-            "sampling, then gradient": Mixed(half, finish),
+            "sampling then gradient": Mixed(first=half, second=finish),
         }
 
     def plan(self, planner: Planner) -> Plan:
@@ -152,7 +165,7 @@ class Study:
     def episodes(self, label: str, planner: Planner) -> list[Figure]:
         """Success at the recipe's own tasks, and the time of a search where all share a batch."""
         acting = replace(self.acting, planner=planner)
-        protocol = replace(self.recipe.planning, episodes=EPISODES)
+        protocol = replace(self.recipe.planning, episodes=EPISODES, budget=STEPS)
         results = evaluate_guardrails(
             lambda goals, count: acting.agent(self.model, goals, count),
             lambda count: worlds.make(self.name, count),
@@ -171,18 +184,25 @@ class Study:
             ),
         ]
 
-    def energies(self, plans: Mapping[tuple[str, int], Plan]) -> list[Figure]:
+    def compared(self, energies: Mapping[str, Mapping[str, Sequence[float]]]) -> Sequence[Figure]:
         """Where each planner's energies lie between the best known and those of doing nothing."""
+        if not energies:
+            return []
+        plans = {
+            (name, budget): torch.tensor(values)
+            for name, by_budget in sorted(energies.items())
+            for budget, values in by_budget.items()
+        }
         nothing = self.plan(Nothing(horizon=self.own.horizon)).energy
-        best = torch.stack([plan.energy for plan in plans.values()]).amin(0)
+        best = torch.stack(list(plans.values())).amin(0)
         room = (nothing - best).clamp_min(1e-9)
         return [
             figure(
-                f"{self.name}, {name}, {budget} candidates: energy",
-                float(((plan.energy - best) / room).mean()),
+                f"{self.name}, {name.replace('-', ' ')}, {budget} candidates: energy",
+                float(((energy - best) / room).mean()),
                 n=SITUATIONS,
             )
-            for (name, budget), plan in plans.items()
+            for (name, budget), energy in plans.items()
         ]
 
 
