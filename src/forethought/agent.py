@@ -37,6 +37,7 @@ from forethought.types import (
     Plan,
     Planner,
     PlanningProblem,
+    Proposer,
     Scores,
     WarmStart,
 )
@@ -76,6 +77,7 @@ class Agent:
         deadline_s: seconds a search may take; None for no limit.
         num_outcomes: futures imagined per candidate, where the model has a latent variable; what
             they count is for the cost to say (``cost.at(Worst())``).
+        proposals: where candidates come from besides the search, to compete in it; None for nowhere.
         attempts: when an imagined step counts as tried in vain; None to keep no account. Which cost
             terms heed it is theirs to say (``roadmap_goal`` does).
         seed: of the agent's generator: the same seed and observations give the same actions.
@@ -96,6 +98,7 @@ class Agent:
         replan_every: int | None = None,
         deadline_s: float | None = None,
         num_outcomes: int = 1,
+        proposals: Proposer | None = None,
         attempts: AttemptsConfig | None = None,
         seed: int = 0,
     ) -> None:
@@ -107,6 +110,7 @@ class Agent:
         self.replan_every = replan_every or self.block
         self.deadline_s = deadline_s
         self.num_outcomes = self._checked_outcomes(num_outcomes)
+        self._proposals = proposals
         self._account = attempts
         self._space = allowed_actions(
             self.cost.guardrails, model.world_model.action_space, model.signature.action
@@ -381,8 +385,25 @@ class Agent:
             score=self._score,
             space=self._space,
             num_worlds=self.num_agents,
+            go_on=partial(world_model.go_on, past=past, chance=chance),
+            follow=partial(world_model.follow, past=past),
+            propose=None if self._proposals is None else partial(self._proposed, latents),
             toward=self._toward,
         )
+
+    def _proposed(
+        self, latents: Float[Tensor, "b k d"], number: int, horizon: int, generator: torch.Generator
+    ) -> Float[Tensor, "b n h a"]:
+        """So many candidates of a horizon that come from elsewhere, checked."""
+        assert self._proposals is not None
+        actions = self._proposals(latents, number=number, horizon=horizon, generator=generator)
+        expected = (self.num_agents, number, horizon, self._space.dim)
+        if tuple(actions.shape) != expected or not bool(actions.isfinite().all()):
+            raise ForethoughtError(
+                f"the proposals are of shape {tuple(actions.shape)}; expected finite model actions "
+                f"(agents, proposals, horizon, width) = {expected}."
+            )
+        return actions
 
     def _with_levels(
         self, problem: PlanningProblem, latents: Float[Tensor, "b k d"]
@@ -397,6 +418,7 @@ class Agent:
                 score=partial(self._score_states, number),
                 space=level.space,
                 num_worlds=self.num_agents,
+                follow=level.follow,
                 toward=self._toward_by_states,
                 above=above,
             )

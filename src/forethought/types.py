@@ -237,11 +237,14 @@ class Chance:
     seed: int = 0
 
     def draws(self, horizon: int, num_variables: int) -> Float[Tensor, "m h v"]:
-        """Uniform numbers in [0, 1), spread evenly over the outcomes of each step (stratified)."""
+        """Uniform numbers in [0, 1), spread evenly over the outcomes of each step (stratified).
+
+        Those of a step are the same however many steps follow.
+        """
         generator = torch.Generator().manual_seed(self.seed)
-        shape = (self.num_outcomes, horizon, num_variables)
-        places = torch.rand(shape, generator=generator).argsort(0)
-        return (places + torch.rand(shape, generator=generator)) / self.num_outcomes
+        shape = (horizon, 2, self.num_outcomes, num_variables)
+        order, within = torch.rand(shape, generator=generator).unbind(1)
+        return ((order.argsort(1) + within) / self.num_outcomes).transpose(0, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -477,6 +480,14 @@ class PlanningProblem:
         score: turns the imagination into energies.
         space: which actions are allowed.
         num_worlds: ``b``.
+        go_on: imagines further from where an imagination ended, under more model actions
+            ``(b, n, h2, a)`` of each candidate: the imagination of both parts, as ``imagine`` gives
+            it; None where that is not offered.
+        follow: what each of many assumed states ``(b, n, h, k, d)`` leads to under its action
+            ``(b, n, h, a)``, in one batched call; the first of them is the present. Differentiable.
+            None where that is not offered.
+        propose: candidates that come from elsewhere than the search: so many model action sequences
+            ``(b, n, h, a)`` of a horizon; None where there are none. See :class:`Proposer`.
         toward: energies of coming to given latents ``(b, k, d)`` instead, for plans that are made
             on several levels; None where there is one.
         above: the same problem by the slower clock of the level above; None on the highest.
@@ -486,6 +497,12 @@ class PlanningProblem:
     score: Callable[[Imagination], Scores]
     space: ActionSpace
     num_worlds: int
+    go_on: Callable[[Imagination, Float[Tensor, "b n h2 a"]], Imagination] | None = None
+    follow: (
+        Callable[[Float[Tensor, "b n h k d"], Float[Tensor, "b n h a"]], Float[Tensor, "b n h k d"]]
+        | None
+    ) = None
+    propose: Callable[[int, int, torch.Generator], Float[Tensor, "b n h a"]] | None = None
     toward: Callable[[Float[Tensor, "b k d"]], Callable[[Imagination], Scores]] | None = None
     above: PlanningProblem | None = None
 
@@ -559,6 +576,29 @@ class Distance(Protocol):
 
     def __call__(self, start: Tensor, goal: Tensor) -> Tensor:
         """See the class."""
+        ...
+
+
+@runtime_checkable
+class Proposer(Protocol):
+    """Where candidates come from that no search would draw: recorded actions, a policy.
+
+    Args:
+        latents: ``(b, k, d)`` the present of each world.
+        number: of sequences for each world.
+        horizon: model steps of each.
+        generator: the only source of randomness.
+    """
+
+    def __call__(
+        self,
+        latents: Float[Tensor, "b k d"],
+        *,
+        number: int,
+        horizon: int,
+        generator: torch.Generator,
+    ) -> Float[Tensor, "b n h a"]:
+        """Model actions, in world units; what is not allowed is projected by the planner."""
         ...
 
 

@@ -4,6 +4,7 @@ from forethought.learning.action_free import PretrainConfig, pretrain, pretraini
 from forethought.learning.augmentation import AugmentationConfig
 from forethought.learning.begin import BeginFrom
 from forethought.learning.calibrating import CalibrationConfig, calibrate
+from forethought.learning.chunks import action_chunks
 from forethought.learning.critic import CriticTrainingConfig
 from forethought.learning.errors import AnchoredError, ErrorAgainstCopy, SquaredError
 from forethought.learning.fear import FearReport, FearTrainingConfig, train_fear
@@ -47,6 +48,7 @@ __all__ = [
     "ProbeTrainingConfig",
     "SquaredError",
     "TrainConfig",
+    "action_chunks",
     "calibrate",
     "learn_unlike",
     "pretrain",
