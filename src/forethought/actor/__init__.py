@@ -14,11 +14,14 @@ from forethought.actor.fallback import (
     Stop,
 )
 from forethought.actor.gradient import Gradient
+from forethought.actor.halving import Halving, Rung
 from forethought.actor.hierarchical import Hierarchical
 from forethought.actor.icem import ICEM
 from forethought.actor.mppi import MPPI
+from forethought.actor.screened import Screened
 from forethought.actor.search import shift
 from forethought.actor.shield import Shield, Verdict
+from forethought.actor.sketched import Sketched
 
 __all__ = [
     "CEM",
@@ -26,12 +29,16 @@ __all__ = [
     "MPPI",
     "Fallback",
     "Gradient",
+    "Halving",
     "Hierarchical",
     "Hold",
     "LeastViolation",
     "Predicament",
     "Retreat",
+    "Rung",
+    "Screened",
     "Shield",
+    "Sketched",
     "Stop",
     "Verdict",
     "shift",
