@@ -510,6 +510,8 @@ class PlanningProblem:
             None where that is not offered.
         propose: candidates that come from elsewhere than the search: so many model action sequences
             ``(b, n, h, a)`` of a horizon; None where there are none. See :class:`Proposer`.
+        sift: imagines and scores candidates of which only the best so many are wanted; the others
+            may come back as NaN, with the worst of scores. None where all are imagined.
         sketch: ``imagine`` by a cheaper and coarser model, which foresees one future of each
             candidate; None where there is none.
         toward: energies of coming to given latents ``(b, k, d)`` instead, for plans that are made
@@ -527,6 +529,7 @@ class PlanningProblem:
         | None
     ) = None
     propose: Callable[[int, int, torch.Generator], Float[Tensor, "b n h a"]] | None = None
+    sift: Callable[[Float[Tensor, "b n h a"], int], tuple[Imagination, Scores]] | None = None
     sketch: Callable[[Float[Tensor, "b n h a"]], Imagination] | None = None
     toward: Callable[[Float[Tensor, "b k d"]], Callable[[Imagination], Scores]] | None = None
     above: PlanningProblem | None = None

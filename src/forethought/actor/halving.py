@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 
@@ -11,15 +11,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from forethought.actor.search import gather
-from forethought.actor.sifting import (
-    RoundPlanner,
-    among_all,
-    best_of,
-    checked_share,
-    num_kept,
-    sifted,
+from forethought.actor.sifting import RoundPlanner, among_all, best_of, checked_share, num_kept
+from forethought.types import (
+    ForethoughtError,
+    Imagination,
+    Plan,
+    PlanningProblem,
+    Scores,
+    WarmStart,
 )
-from forethought.types import ForethoughtError, Imagination, Plan, PlanningProblem, WarmStart
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,11 +56,12 @@ class Halving:
     (``running=0``) judges each rung as if it were the end.
 
     Never dropped are the first candidate, which is the warm start in the first round, and the best,
-    twice as many as the planner has elites. The plan is therefore never worse than the warm start,
-    and its energy is that of the whole horizon.
+    twice as many as the planner wants. The plan is therefore never worse than the warm start, and
+    its energy is that of the whole horizon.
 
     Attributes:
-        planner: whose rounds they are.
+        planner: whose rounds they are. What passes a screen is halved by
+            ``Halving(planner=Screened(planner=...))``.
         rungs: where candidates are judged, earliest first; those beyond the horizon are never met.
 
     Raises:
@@ -83,9 +84,9 @@ class Halving:
         return self.planner.horizon
 
     @property
-    def num_elites(self) -> int:
-        """Candidates that the next round is drawn around."""
-        return self.planner.num_elites
+    def num_samples(self) -> int:
+        """Candidates in a round."""
+        return self.planner.num_samples
 
     def plan(
         self,
@@ -95,28 +96,40 @@ class Halving:
         warm_start: WarmStart | None = None,
         deadline_s: float | None = None,
     ) -> Plan:
-        """See :class:`forethought.types.Planner`."""
+        """See :class:`forethought.types.Planner`.
+
+        Raises:
+            ForethoughtError: candidates are sifted already, by a planner around this one.
+        """
+        if problem.sift is not None:
+            raise ForethoughtError(
+                "candidates are judged on the way after all else that drops any; put Halving "
+                "around the other planner, as in Halving(planner=Screened(planner=CEM()))."
+            )
         return self.planner.plan(
-            sifted(problem, partial(self._climb, problem)),
+            replace(problem, sift=partial(self._climb, problem)),
             generator=generator,
             warm_start=warm_start,
             deadline_s=deadline_s,
         )
 
-    def _climb(self, problem: PlanningProblem, actions: Float[Tensor, "b n h a"]) -> Imagination:
-        """Candidates from rung to rung; what falls off is NaN."""
+    def _climb(
+        self, problem: PlanningProblem, actions: Float[Tensor, "b n h a"], wanted: int
+    ) -> tuple[Imagination, Scores]:
+        """Candidates from rung to rung."""
         b, n, horizon = actions.shape[:3]
         left, index = actions, torch.arange(n, device=actions.device).expand(b, -1)
         so_far: Imagination | None = None
         for rung in self.rungs:
-            count = num_kept(left.shape[1], rung.share, self.num_elites)
+            count = num_kept(left.shape[1], rung.share, wanted)
             if rung.steps >= horizon or count == left.shape[1]:
                 continue
             so_far = _further(problem, so_far, left[:, :, : rung.steps])
             best = best_of(problem, so_far, count)
             so_far, left, index = so_far.pick(best), gather(left, best), gather(index, best)
         whole = _further(problem, so_far, left)
-        return whole if so_far is None else among_all(whole, index, actions)
+        scores = problem.score(whole)
+        return (whole, scores) if so_far is None else among_all(whole, scores, index, actions)
 
 
 def _further(

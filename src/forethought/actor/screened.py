@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from forethought.actor.search import gather
-from forethought.actor.sifting import (
-    RoundPlanner,
-    among_all,
-    best_of,
-    checked_share,
-    num_kept,
-    sifted,
+from forethought.actor.search import evaluate, gather
+from forethought.actor.sifting import RoundPlanner, among_all, best_of, checked_share, num_kept
+from forethought.types import (
+    ForethoughtError,
+    Imagination,
+    Plan,
+    PlanningProblem,
+    Scores,
+    WarmStart,
 )
-from forethought.types import ForethoughtError, Imagination, Plan, PlanningProblem, WarmStart
+
+Imagine = Callable[[Float[Tensor, "b n h a"]], Imagination]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +31,7 @@ class Screened:
     Both are scored by the same cost, and what goes on from a round is the world model's word alone:
     a sketch that errs costs good candidates, never a wrong energy. Never dropped are the first
     candidate, which is the warm start in the first round, and the best by the sketch, twice as many
-    as the planner has elites.
+    as the planner wants.
 
     Attributes:
         planner: whose rounds they are.
@@ -51,9 +53,9 @@ class Screened:
         return self.planner.horizon
 
     @property
-    def num_elites(self) -> int:
-        """Candidates that the next round is drawn around."""
-        return self.planner.num_elites
+    def num_samples(self) -> int:
+        """Candidates in a round."""
+        return self.planner.num_samples
 
     def plan(
         self,
@@ -69,7 +71,7 @@ class Screened:
             ForethoughtError: the model has no sketch.
         """
         return self.planner.plan(
-            sifted(problem, partial(self._screen, problem, sketch_of(problem))),
+            replace(problem, sift=partial(self._screen, problem, sketch_of(problem))),
             generator=generator,
             warm_start=warm_start,
             deadline_s=deadline_s,
@@ -78,18 +80,19 @@ class Screened:
     def _screen(
         self,
         problem: PlanningProblem,
-        sketch: Callable[[Float[Tensor, "b n h a"]], Imagination],
+        sketch: Imagine,
         actions: Float[Tensor, "b n h a"],
-    ) -> Imagination:
-        """The most promising candidates, imagined; what the sketch sees no good in is NaN."""
-        count = num_kept(actions.shape[1], self.share, self.num_elites)
+        wanted: int,
+    ) -> tuple[Imagination, Scores]:
+        """The candidates in which the sketch sees most good, imagined."""
+        count = num_kept(actions.shape[1], self.share, wanted)
         if count == actions.shape[1]:
-            return problem.imagine(actions)
+            return evaluate(problem, actions, wanted)
         best = best_of(problem, sketch(actions), count)
-        return among_all(problem.imagine(gather(actions, best)), best, actions)
+        return among_all(*evaluate(problem, gather(actions, best), wanted), best, actions)
 
 
-def sketch_of(problem: PlanningProblem) -> Callable[[Float[Tensor, "b n h a"]], Imagination]:
+def sketch_of(problem: PlanningProblem) -> Imagine:
     """How a problem is imagined cheaply.
 
     Raises:

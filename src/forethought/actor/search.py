@@ -177,15 +177,6 @@ class Best:
         )
 
 
-def best_first(scores: Scores) -> Int[Tensor, "b n"]:
-    """Candidates from best to worst: by violation first, then by energy; NaN is worst.
-
-    Raises:
-        ForethoughtError: every energy is NaN.
-    """
-    return _order(*_ranks(scores))
-
-
 def _ranks(scores: Scores) -> tuple[Float[Tensor, "b n"], Float[Tensor, "b n"]]:
     """Energies, NaN as worst, and by how much guardrails are violated: zero where they hold."""
     broken = torch.isnan(scores.energy)
