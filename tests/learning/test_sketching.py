@@ -11,7 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from forethought import data, recipes
+from forethought import data, recipes, worlds
+from forethought.actor import CEM, Screened, Sketched
+from forethought.agent import Agent
+from forethought.cost import goal
 from forethought.learning import OptimiserConfig, SketchTrainingConfig, TrainConfig, train
 from forethought.learning.folder import SUMMARY
 from forethought.learning.latents import LatentEpisodes
@@ -78,6 +81,24 @@ def test_older_models_have_none(sketched_run, tmp_path) -> None:
     assert len(kept) < len(weights)
     save_file(kept, tmp_path / "model.safetensors")
     assert Model.from_pretrained(tmp_path).sketch is None
+
+
+def test_an_agent_plans_by_the_sketch_of_its_model(sketched_run) -> None:
+    """What it decides by is what the world model itself imagines of the plan."""
+    model, world = Model.from_pretrained(sketched_run), worlds.make("two_rooms", 2)
+    observation = world.reset([1, 2])
+    for wrapped in (Screened, Sketched):
+        agent = Agent(
+            model,
+            cost=goal(observation=world.goal()),
+            actor=wrapped(planner=CEM(horizon=3, num_samples=64, num_elites=4)),
+            num_agents=2,
+        )
+        plan = agent.act_batch(observation).plan
+        assert plan is not None
+        imagined = plan.imagination.latents
+        again = model.world_model.imagine(imagined[:, 0, 0], plan.actions[:, None])
+        torch.testing.assert_close(again.latents, imagined)
 
 
 def test_broken_off_and_resumed_is_the_same_to_the_bit(
