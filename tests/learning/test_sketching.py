@@ -15,7 +15,13 @@ from forethought import data, recipes, worlds
 from forethought.actor import CEM, Screened, Sketched
 from forethought.agent import Agent
 from forethought.cost import goal
-from forethought.learning import OptimiserConfig, SketchTrainingConfig, TrainConfig, train
+from forethought.learning import (
+    OptimiserConfig,
+    SketchTrainingConfig,
+    TrainConfig,
+    train,
+    train_sketch,
+)
 from forethought.learning.folder import SUMMARY
 from forethought.learning.latents import LatentEpisodes
 from forethought.learning.sketching import SketchStage, Teacher
@@ -124,6 +130,38 @@ def test_broken_off_and_resumed_is_the_same_to_the_bit(
         load_file(run / "model.safetensors") for run in (sketched_run, tmp_path / "broken")
     )
     assert [name for name in whole if not torch.equal(whole[name], broken[name])] == []
+
+
+def test_a_trained_model_is_sketched_later(sketched_run, recorded, tmp_path, monkeypatch) -> None:
+    """The rest of it is as it was; broken off and resumed, it ends with the same weights."""
+    model, loss, steps = Model.from_pretrained(sketched_run), SketchStage.loss, []
+    wider = SketchConfig(predictor=ResidualMLPConfig(hidden=(24,)))
+    config = replace(TRAINING, sketch=wider, optimiser=replace(TRAINING.optimiser, num_steps=20))
+
+    def sketched_in(out: Path, of: Model = model) -> Model:
+        settings = {"config": config, "resume": True, "visible": False, "checkpoint_s": 0.0}
+        return train_sketch(of, recorded, out, **settings)
+
+    def breaks(self: SketchStage, draw: torch.Generator):
+        steps.append(1)
+        if len(steps) == 9:
+            raise KeyboardInterrupt
+        return loss(self, draw)
+
+    whole = sketched_in(tmp_path / "whole").state_dict()
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(SketchStage, "loss", breaks)
+        sketched_in(tmp_path / "broken")
+    sketched_in(tmp_path / "broken")
+    again = Model.from_pretrained(tmp_path / "broken").state_dict()
+    assert [name for name in whole if not torch.equal(whole[name], again[name])] == []
+    before = {k: v for k, v in model.state_dict().items() if not k.startswith("sketch.")}
+    assert [name for name in before if not torch.equal(before[name], whole[name])] == []
+    assert whole["sketch.predictor.latent_in.weight"].shape[0] == 24
+    with torch.no_grad():
+        model.world_model.predictor.last.bias += 1
+    with pytest.raises(ForethoughtError, match="another config"):
+        sketched_in(tmp_path / "whole", of=model)
 
 
 def test_it_is_taught_recorded_and_random_actions(sketched_run, generator) -> None:

@@ -19,7 +19,7 @@ from forethought.learning.masked import MaskedPredictorConfig, MaskedPretraining
 from forethought.learning.masks import BlockMasks, MomentMasks
 from forethought.learning.pretraining import ObjectiveConfig, PretrainingStage
 from forethought.learning.probing import ProbeTrainingConfig
-from forethought.learning.sketching import SketchReport, SketchTrainingConfig
+from forethought.learning.sketching import SketchReport, SketchTrainingConfig, train_sketch
 from forethought.learning.train import TrainConfig, train
 from forethought.learning.trainer import OptimiserConfig
 
@@ -58,4 +58,5 @@ __all__ = [
     "pretraining_of",
     "train",
     "train_fear",
+    "train_sketch",
 ]

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from forethought.config import register
+from forethought.config import register, to_json
+from forethought.data.dataset import Dataset
+from forethought.data.windows import as_vectors
+from forethought.learning.calibrating import arrays_of
+from forethought.learning.folder import METRICS, SUMMARY, claim_folder
 from forethought.learning.latents import LatentEpisodes
-from forethought.learning.trainer import OptimiserConfig, Stage
+from forethought.learning.metrics import JSONLines
+from forethought.learning.trainer import Loop, LoopConfig, OptimiserConfig, Stage
+from forethought.model import CONFIG, Model, load_model, model_from_description, write_safely
 from forethought.types import ForethoughtError, Past
 from forethought.world_model.sketch import Sketch, SketchConfig
 from forethought.world_model.world_model import WorldModel
@@ -235,3 +244,87 @@ class SketchStage(Stage):
             "held_out_against_copy": report.against_copy,
             "held_out_against_copy_random": report.against_copy_random,
         }
+
+
+def train_sketch(
+    model: Model,
+    data: Dataset,
+    out: Path | str,
+    *,
+    config: SketchTrainingConfig | None = None,
+    seed: int = 0,
+    resume: bool = False,
+    visible: bool = True,
+    checkpoint_s: float = 15.0,
+) -> Model:
+    """A model as it is, with a sketch; for those that were imported, or trained without one.
+
+    Where the model is to be trained as well, ``TrainConfig.sketch`` makes both. Killed at any
+    moment and called again with ``resume``, it ends with the same weights as a training that was
+    never interrupted.
+
+    Args:
+        model: what is to be sketched.
+        data: the dataset that it was trained on, or another one that it perceives.
+        out: a folder of its own, for the model with its sketch.
+        config: how.
+        seed: of weights and batches, and of the split of other data than the model's own.
+        resume: continue the training in ``out``; start it if there is none.
+        visible: show progress.
+        checkpoint_s: seconds between checkpoints.
+
+    Raises:
+        ForethoughtError: the data lack what the model needs, or the folder is in use; before any
+            training.
+    """
+    out, config = Path(out), config or SketchTrainingConfig()
+    train, held_out = (arrays_of(model, data, ids) for ids in _split(model, data, seed))
+    claim_folder(out, {"sketch": config, "model": _digest(model)}, data, resume=resume)
+    if (out / CONFIG).exists():
+        return load_model(out)
+    whole = _with_sketch(model, config.sketch, seed)
+    assert whole.sketch is not None
+    (episodes, actions), unseen = (
+        (LatentEpisodes.of(whole.world_model, arrays), as_vectors(arrays))
+        for arrays in (train, held_out)
+    )
+    stage = SketchStage(config, whole.sketch, whole.world_model, episodes, actions, unseen)
+    loop = Loop(
+        config=LoopConfig(seed=seed, visible=visible, checkpoint_s=checkpoint_s),
+        learner=whole.sketch,
+        folder=out / "checkpoints",
+        metrics=JSONLines(out / METRICS),
+    )
+    loop.run(stage, loop.resume())
+    write_safely(out / SUMMARY, json.dumps({"sketch": asdict(stage.report())}, indent=2).encode())
+    whole.eval().save_pretrained(out)
+    return whole
+
+
+def _split(model: Model, data: Dataset, seed: int) -> tuple[list[int], list[int]]:
+    """Episodes to learn from, and those that nothing of the model was trained on."""
+    if data.path.name != model.notes.get("data"):
+        return data.split(seed=seed)
+    held_out = set(model.notes["held_out_episodes"])
+    return [i for i in range(data.num_episodes) if i not in held_out], sorted(held_out)
+
+
+def _digest(model: Model) -> str:
+    """Tells weights from others."""
+    crc = 0
+    for values in model.state_dict().values():
+        crc = zlib.crc32(values.cpu().contiguous().numpy().tobytes(), crc)
+    return f"{crc:08x}"
+
+
+def _with_sketch(model: Model, sketch: SketchConfig, seed: int) -> Model:
+    """The same model with an untrained sketch."""
+    description = model.description()
+    description["model"] = to_json(replace(model.config, sketch=sketch))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        whole = model_from_description(description, where="the model to be sketched")
+    kept = {k: v for k, v in model.state_dict().items() if not k.startswith("sketch.")}
+    whole.load_state_dict(kept, strict=False)
+    whole.calibration = model.calibration
+    return whole.to(model.device).eval()

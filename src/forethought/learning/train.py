@@ -33,7 +33,7 @@ from forethought.learning.inferred_actions import (
     InferringStage,
     infer,
 )
-from forethought.learning.latents import LatentEpisodes, encode_rows
+from forethought.learning.latents import LatentEpisodes
 from forethought.learning.metrics import JSONLines, TensorBoard
 from forethought.learning.preparation import perceived, vector_normalisers
 from forethought.learning.pretraining import ObjectiveConfig, PretrainingStage
@@ -328,11 +328,7 @@ class _Run:
 
     def _encoded(self, arrays: EpisodeArrays) -> LatentEpisodes:
         """Episodes as the world model perceives them now."""
-        return LatentEpisodes(
-            latents=encode_rows(self.learner.model.world_model, arrays),
-            offsets=arrays.offsets,
-            block=self.config.world_model.action_block,
-        )
+        return LatentEpisodes.of(self.learner.model.world_model, arrays)
 
     def hindsight_stage(self, config: HindsightTrainingConfig) -> Stage:
         """What was done between two states, on frozen latents."""
