@@ -6,10 +6,9 @@ observations, the plan under way, the generator); the model, the cost and the pl
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from forethought.actor.search import shift
+from forethought.actor.clock import Timetable
+from forethought.actor.search import fork, paced, shift
 from forethought.cost.goal import SubGoal
 from forethought.cost.guardrail import Guardrail, allowed_actions
 from forethought.cost.sight import Bounds, Sight
@@ -42,6 +42,9 @@ from forethought.types import (
     WarmStart,
 )
 
+REHEARSAL_S = 0.2
+"""Seconds that each search of a rehearsal may take at least: enough to see how long calls take."""
+
 
 @dataclass(frozen=True)
 class _Execution:
@@ -52,14 +55,31 @@ class _Execution:
         actions: ``(b, steps, dim)`` or ``(b, steps)``: the world actions of its model steps.
         changes: what the fallback did in place of it.
         step: world steps of it that were taken.
+        until: world steps of it that are taken before the next search is thought of.
         kept_to: ``(b,)`` whether what was done since is what the plan imagined.
     """
 
     plan: Plan
     actions: np.ndarray
     kept_to: np.ndarray
+    until: int
     changes: tuple[Change, ...] = ()
     step: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReuseConfig:
+    """When an agent goes on with its plan for another model step instead of searching anew.
+
+    Guardrails must hold now with room to spare besides.
+
+    Attributes:
+        surprise: of the model step that has just ended, in every world, that is no cause to search.
+        longest: world steps of a plan that are executed at most.
+    """
+
+    surprise: float
+    longest: int
 
 
 class Agent:
@@ -74,7 +94,10 @@ class Agent:
         num_agents: worlds it acts in at once (``b``).
         replan_every: world steps of a plan that are executed before the next search; None for
             one model step.
-        deadline_s: seconds a search may take; None for no limit.
+        reuse: when it goes on with its plan after that; None to search each time.
+        deadline_s: seconds a decision may take, from the observation coming in to the action
+            leaving; None for no limit. With a deadline, a decision is rehearsed at once, since the
+            first calls of PyTorch take many times as long as later ones.
         num_outcomes: futures imagined per candidate, where the model has a latent variable; what
             they count is for the cost to say (``cost.at(Worst())``).
         proposals: where candidates come from besides the search, to compete in it; None for nowhere.
@@ -83,7 +106,8 @@ class Agent:
         seed: of the agent's generator: the same seed and observations give the same actions.
 
     Raises:
-        ForethoughtError: ``replan_every`` is longer than the plan, or the goal does not fit.
+        ForethoughtError: ``replan_every`` is longer than the plan, or no whole number of model
+            steps where plans are reused, or the goal does not fit.
     """
 
     def __init__(
@@ -96,6 +120,7 @@ class Agent:
         safety: SafetyConfig | None = None,
         num_agents: int = 1,
         replan_every: int | None = None,
+        reuse: ReuseConfig | None = None,
         deadline_s: float | None = None,
         num_outcomes: int = 1,
         proposals: Proposer | None = None,
@@ -108,14 +133,14 @@ class Agent:
         self.num_agents = num_agents
         self.block = model.config.world_model.action_block
         self.replan_every = replan_every or self.block
-        self.deadline_s = deadline_s
+        self.reuse = self._checked_reuse(reuse)
+        self.deadline_s, self._time = deadline_s, Timetable(deadline_s)
         self.num_outcomes = self._checked_outcomes(num_outcomes)
         self._proposals = proposals
         self._account = attempts
         self._space = allowed_actions(
             self.cost.guardrails, model.world_model.action_space, model.signature.action
         )
-        self._generator = torch.Generator(device=model.device).manual_seed(seed)
         with torch.no_grad():
             self._sight = replace(
                 sight_of(model),
@@ -123,16 +148,30 @@ class Agent:
                 bounds=lambda name, horizon: self._bounds(name, horizon),
             )
             self._safety = self._guarded(safety or SafetyConfig())
-            self._score = self.cost.bind(self._sight)
-        self.reset()
+        self._known: WarmStart | None = None
+        self._begin(seed)
+        if deadline_s is not None:
+            self._rehearse(deadline_s)
+            self._begin(seed)
 
     @property
     def sight(self) -> Sight:
         """What its cost knows of it."""
         return self._sight
 
+    @torch.no_grad()
+    def _begin(self, seed: int) -> None:
+        """As new, but for how long things are known to take."""
+        self._generator = torch.Generator(device=self.model.device).manual_seed(seed)
+        self._score = self.cost.bind(self._sight)
+        self._level_scores: list[Callable[[Imagination], Scores]] = []
+        self._execution: _Execution | None = None
+        self.reset()
+
     def reset(self) -> None:
         """Forgets the episode: observations, plan and warm start."""
+        if self._execution:
+            self._known = paced(self._execution.plan)
         if self._safety:
             self._safety.reset()
         perception = self.model.config.world_model.perception
@@ -147,7 +186,7 @@ class Agent:
             config=self._account, distance=self.model.distance
         )
         self._taken: tuple[np.ndarray, ...] = ()
-        self._execution: _Execution | None = None
+        self._execution = None
 
     def act(self, observation: Mapping[str, Any]) -> Decision:
         """The next action of a single agent.
@@ -165,8 +204,9 @@ class Agent:
                 f"act() is for one agent, this one has num_agents={self.num_agents}; use "
                 "act_batch() with a leading dimension."
             )
+        self._time.begin()
         seen = perceived(self.model, "the observation", observation, leading=())
-        decision = self.act_batch({key: value[None] for key, value in seen.items()})
+        decision = self._decide({key: value[None] for key, value in seen.items()})
         return replace(decision, action=decision.action[0])
 
     def act_batch(self, observation: Mapping[str, Any]) -> Decision:
@@ -175,18 +215,20 @@ class Agent:
         Raises:
             ForethoughtError: see :meth:`act`.
         """
-        started = time.perf_counter()
-        seen = perceived(self.model, "the observation", observation, leading=(self.num_agents,))
+        self._time.begin()
+        return self._decide(
+            perceived(self.model, "the observation", observation, leading=(self.num_agents,))
+        )
+
+    def _decide(self, seen: Observation) -> Decision:
         self._window = self._window.see(seen)
         surprise = np.full(self.num_agents, np.nan, dtype=np.float32)
         execution = self._execution
         latents = self._guarded_view(seen)
-        if execution is None or execution.step >= self.replan_every:
+        if execution is None or execution.step >= execution.until:
             latents = self._perceive() if latents is None else latents
             surprise = self._surprise(execution, latents)
-            self._look_back(latents, execution)
-            execution = self._deliberate(latents, execution)
-            self._set_out(latents, execution.plan)
+            execution = self._continued(execution, surprise) or self._deliberate(latents, execution)
         action, changes = self._shielded(latents, execution)
         if self._memory:
             self._taken = (*self._taken, action)[-self._memory :]
@@ -195,6 +237,8 @@ class Agent:
             execution, step=execution.step + 1, kept_to=execution.kept_to & ~shielded
         )
         margins = self._margins()
+        if execution.step == 0:
+            self._time.ended()
         return Decision(
             action=action,
             mode=2,
@@ -202,10 +246,24 @@ class Agent:
             plan_step=execution.step,
             surprise=surprise,
             shielded=shielded,
-            seconds=time.perf_counter() - started,
+            seconds=self._time.seconds,
             margins=margins,
             changes=execution.changes + changes,
         )
+
+    def _rehearse(self, deadline_s: float) -> None:
+        """Acts on nothing, once to have it done and once more to see how long things take."""
+        specs = self.model.signature.observation
+        blank = {
+            key: np.zeros((self.num_agents, *specs[key].shape), specs[key].dtype)
+            for key in self.model.world_model.perception.keys
+        }
+        for _ in range(2):
+            self._time = Timetable(max(deadline_s, REHEARSAL_S))
+            for _ in range(self.replan_every + 1):
+                self.act_batch(blank)
+            self.reset()
+        self._time.deadline_s = deadline_s
 
     # ------------------------------------------------------------------------- keep safe
 
@@ -236,13 +294,22 @@ class Agent:
         return {name: margin.cpu().numpy() for name, margin in self._safety.margins().items()}
 
     @torch.no_grad()
-    def _fallen_back(self, problem: PlanningProblem, plan: Plan) -> _Execution:
+    def _fallen_back(
+        self,
+        problem: PlanningProblem,
+        plan: Plan,
+        generator: torch.Generator,
+        deadline_s: float | None,
+    ) -> _Execution:
         """The plan, or what the fallback does for agents without a feasible one."""
         planned = self._world_actions(plan.actions)
         feasible = plan.feasible.cpu().numpy()
+        execution = _Execution(
+            plan=plan, actions=planned, kept_to=feasible, until=self.replan_every
+        )
         if not self._safety or feasible.all():
-            return _Execution(plan=plan, actions=planned, kept_to=feasible)
-        chosen = self._safety.fall_back(problem, plan, self._generator)
+            return execution
+        chosen = self._safety.fall_back(problem, plan, generator, deadline_s)
         actions = self._world_actions(chosen)
         changes = tuple(
             Change(
@@ -254,7 +321,7 @@ class Agent:
             )
             for agent in np.flatnonzero(~feasible)
         )
-        return _Execution(plan=plan, actions=actions, kept_to=feasible, changes=changes)
+        return replace(execution, actions=actions, changes=changes)
 
     @torch.no_grad()
     def _shielded(
@@ -358,15 +425,27 @@ class Agent:
 
     # ------------------------------------------------------------------------- decide
 
+    def _continued(self, execution: _Execution | None, surprise: np.ndarray) -> _Execution | None:
+        """The plan for a model step more; None where there is cause to search."""
+        if self.reuse is None or execution is None:
+            return None
+        until = execution.step + self.block
+        left = until <= min(self.reuse.longest, execution.actions.shape[1])
+        calm = (surprise <= self.reuse.surprise).all()
+        safe = all((margin > 0).all() for margin in self._margins().values())
+        return replace(execution, until=until) if left and calm and safe else None
+
     def _deliberate(
         self, latents: Float[Tensor, "b k d"], previous: _Execution | None
     ) -> _Execution:
+        self._look_back(latents, previous)
         problem = self._with_levels(self._problem(latents), latents)
+        for_search, for_fallback = fork(self._generator), fork(self._generator)
         plan = self.actor.plan(
             problem,
-            generator=self._generator,
+            generator=for_search,
             warm_start=self._warm_start(previous),
-            deadline_s=self.deadline_s,
+            deadline_s=self._time.for_search(),
         )
         if plan.actions.shape[1] * self.block < self.replan_every:
             raise ForethoughtError(
@@ -374,7 +453,10 @@ class Agent:
                 f"{plan.actions.shape[1] * self.block}; raise the planner's horizon or lower "
                 "replan_every."
             )
-        return self._fallen_back(problem, plan)
+        execution = self._fallen_back(problem, plan, for_fallback, self._time.searched())
+        self._time.decided()
+        self._set_out(latents, plan)
+        return execution
 
     def _problem(self, latents: Float[Tensor, "b k d"]) -> PlanningProblem:
         """What is searched from here, on the lowest level."""
@@ -433,12 +515,12 @@ class Agent:
         return replace(problem, above=above)
 
     def _score_states(self, number: int, imagination: Imagination) -> Scores:
-        """What a level above makes of what it imagines."""
+        """What a level above makes of what it imagines; bound when a planner first asks for it."""
+        self._level_scores = self._level_scores or self._bound_to_levels()
         return self._level_scores[number](imagination)
 
-    @cached_property
-    def _level_scores(self) -> list[Callable[[Imagination], Scores]]:
-        """The cost as each level above sees it; bound when a planner first asks for one."""
+    def _bound_to_levels(self) -> list[Callable[[Imagination], Scores]]:
+        """The cost as each level above sees it."""
         assert self.model.hierarchy is not None
         states = self.cost.of_states()
         return [
@@ -472,7 +554,7 @@ class Agent:
 
     def _warm_start(self, previous: _Execution | None) -> WarmStart | None:
         if previous is None:
-            return None
+            return self._known
         return shift(previous.plan, steps=previous.step // self.block)
 
     def _world_actions(self, actions: Float[Tensor, "b h a"]) -> np.ndarray:
@@ -492,6 +574,14 @@ class Agent:
         return vectors.flatten(1).to(self.model.device)
 
     # ------------------------------------------------------------------------- checks
+
+    def _checked_reuse(self, reuse: ReuseConfig | None) -> ReuseConfig | None:
+        if reuse is not None and self.replan_every % self.block:
+            raise ForethoughtError(
+                f"with reuse, surprise is measured at the end of model steps of {self.block} world "
+                f"steps; found replan_every={self.replan_every}, give a multiple of {self.block}."
+            )
+        return reuse
 
     def _checked_outcomes(self, num_outcomes: int) -> int:
         if num_outcomes > 1 and self.model.world_model.latent_variable is None:

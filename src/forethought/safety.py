@@ -217,7 +217,11 @@ class Safety:
     # ------------------------------------------------------------------ what may be done
 
     def fall_back(
-        self, problem: PlanningProblem, plan: Plan, generator: torch.Generator
+        self,
+        problem: PlanningProblem,
+        plan: Plan,
+        generator: torch.Generator,
+        deadline_s: float | None = None,
     ) -> Float[Tensor, "b h a"]:
         """The plan's model actions, or the fallback's for agents whose plan is infeasible."""
         done = self._trail.actions
@@ -228,6 +232,7 @@ class Safety:
             last_action=done[-1] if done else zero,
             trail=torch.stack(self._trail.latents, dim=1),
             generator=generator,
+            deadline_s=deadline_s,
         )
         return fall_back(self.config.fallback, predicament)
 

@@ -15,6 +15,7 @@ This module imports nothing of the package. Everything in it is immutable.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
@@ -370,6 +371,61 @@ class PlanStatus(str, Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How long the calls of a search take: so much each, and so much for each of its candidates.
+
+    A call is one imagination with its scoring, and what a planner does about it until the next.
+
+    Attributes:
+        call_s: seconds of a call, however few candidates.
+        candidate_s: seconds for each candidate of it, in all worlds together.
+        slowest: how many times as long as foretold the slowest calls took of late.
+        calls: how many were timed.
+    """
+
+    call_s: float
+    candidate_s: float
+    slowest: float = 2.0
+    calls: int = 1
+
+    @classmethod
+    def first(cls, count: int, seconds: float) -> Pace:
+        """What a single call tells: half of it may have been for its candidates."""
+        return cls(call_s=seconds / 2, candidate_s=seconds / (2 * count))
+
+    def seconds(self, count: int) -> float:
+        """That a call of so many candidates is foretold to take."""
+        return self.call_s + self.candidate_s * count
+
+    def fitting(self, seconds: float) -> int:
+        """How many candidates a call may have that is done in time even when it is slow."""
+        return max(0, int((seconds / self.slowest - self.call_s) / self.candidate_s))
+
+    def after(self, count: int, seconds: float) -> Pace:
+        """Corrected by what a call took.
+
+        The second call of another size tells the two parts apart. Each later one corrects half of
+        its error by the least change of both parts, relative to what they take (Kaczmarz, 1937);
+        what held up a single call is believed up to twice the time.
+        """
+        first = self.call_s / self.candidate_s
+        if self.calls == 1 and count != round(first):
+            each = (seconds - 2 * self.call_s) / (count - first)
+            each = min(max(each, 0.02 * seconds / count), 0.98 * seconds / count)
+            return Pace(call_s=seconds - each * count, candidate_s=each, calls=2)
+        foretold = self.seconds(count)
+        share = self.call_s / foretold
+        error = 0.5 * (min(seconds / foretold, 2.0) - 1) / (share**2 + (1 - share) ** 2)
+        slowest = max(min(seconds / foretold, 4.0), 1 + 0.95 * (self.slowest - 1))
+        return Pace(
+            call_s=self.call_s * (1 + error * share),
+            candidate_s=self.candidate_s * (1 + error * (1 - share)),
+            slowest=slowest,
+            calls=self.calls + 1,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """The actions chosen, with the evidence.
 
@@ -384,6 +440,7 @@ class Plan:
         num_iterations: rounds of search that were run.
         num_candidates: sequences imagined in all, per world, on every level.
         seconds: wall-clock time of the search.
+        pace: how long the calls of the search took; None where nobody measured.
         above: the plan of the level above, whose first state this one seeks; None for a flat one.
     """
 
@@ -397,6 +454,7 @@ class Plan:
     num_iterations: int
     num_candidates: int
     seconds: float
+    pace: Pace | None = None
     above: Plan | None = None
 
 
@@ -517,6 +575,7 @@ class PlanningProblem:
         toward: energies of coming to given latents ``(b, k, d)`` instead, for plans that are made
             on several levels; None where there is one.
         above: the same problem by the slower clock of the level above; None on the highest.
+        now: what time it is, in seconds; deadlines are kept by this clock.
     """
 
     imagine: Callable[[Float[Tensor, "b n h a"]], Imagination]
@@ -533,17 +592,23 @@ class PlanningProblem:
     sketch: Callable[[Float[Tensor, "b n h a"]], Imagination] | None = None
     toward: Callable[[Float[Tensor, "b k d"]], Callable[[Imagination], Scores]] | None = None
     above: PlanningProblem | None = None
+    now: Callable[[], float] = time.perf_counter
 
 
 @dataclass(frozen=True, kw_only=True)
 class WarmStart:
-    """What one search hands to the next: the sequence that was left when its head was executed.
+    """What one search hands to the next.
 
     Attributes:
-        actions: ``(b, h, a)`` model actions, already shifted to begin now.
+        actions: ``(b, h, a)`` the model actions that were left when the head of the sequence was
+            executed, already shifted to begin now; None where there are none.
+        pace: how long calls take; None where it is not known.
+        above: what the search of the level above handed on; None for a flat one.
     """
 
-    actions: Float[Tensor, "b h a"]
+    actions: Float[Tensor, "b h a"] | None = None
+    pace: Pace | None = None
+    above: WarmStart | None = None
 
 
 # ------------------------------------------------------------------------- contracts

@@ -8,14 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from forethought.actor.search import (
-    Best,
-    Box,
-    Clock,
-    Gaussian,
-    evaluate,
-    gather,
-)
+from forethought.actor.search import Gaussian, Search
 from forethought.types import Plan, PlanningProblem, WarmStart, unit_pushes
 
 
@@ -37,6 +30,8 @@ class CEM:
             action: longer pushes go further.
         held_share: share of the first round's candidates that hold one push of full strength, in a
             random direction, over the whole horizon.
+        settled: ends the search of a world whose elites' energies lie within so much of how far
+            apart they lay in the first round; None to run all rounds.
     """
 
     horizon: int = 8
@@ -47,6 +42,7 @@ class CEM:
     smallest_std: float = 0.05
     shared_noise: float = 0.0
     held_share: float = 0.0
+    settled: float | None = None
 
     @torch.no_grad()
     def plan(
@@ -58,23 +54,19 @@ class CEM:
         deadline_s: float | None = None,
     ) -> Plan:
         """See :class:`forethought.types.Planner`."""
-        clock, best = Clock(deadline_s), Best()
-        box = Box.of(problem.space)
-        belief = box.initial(problem.num_worlds, self.horizon, self.initial_std, warm_start)
-        for iteration in range(self.num_iterations):
-            if not clock.time_for_another(iteration):
-                return best.plan(clock, in_time=False)
+        search = Search(problem, warm_start, deadline_s, settled=self.settled)
+        belief = search.box.initial(problem.num_worlds, self.horizon, self.initial_std, warm_start)
+        for iteration in search.rounds(self.num_iterations):
             units = sample(
                 belief, self.num_samples, generator, problem.space.block, self.shared_noise
             )
             if iteration == 0:
                 units = self._with_pushes(units, problem.space.block, generator)
-            imagination, scores = evaluate(problem, box.actions(units))
-            elites = gather(units, best.offer(imagination, scores, self.num_elites))
+            elites, _ = search.elites(units, self.num_elites)
             belief = Gaussian(
                 mean=elites.mean(1), std=elites.std(1, correction=0).clamp_min(self.smallest_std)
             )
-        return best.plan(clock, in_time=True)
+        return search.plan()
 
     def _with_pushes(
         self, units: Float[Tensor, "b n h a"], block: int, generator: torch.Generator
@@ -84,8 +76,8 @@ class CEM:
         if not count:
             return units
         b, _, h, a = units.shape
-        pushes = unit_pushes((b, count), a // block, generator).to(units)
-        held = pushes[:, :, None].repeat(1, 1, h, block)
+        pushes = unit_pushes((1, count), a // block, generator).to(units)
+        held = pushes[:, :, None].repeat(b, 1, h, block)
         return torch.cat([units[:, :-count], held], dim=1)
 
 
@@ -96,13 +88,16 @@ def sample(
     block: int = 1,
     shared_noise: float = 0.0,
 ) -> Float[Tensor, "b n h a"]:
-    """Candidates in box units, cut off at its ends; the first is the mean."""
-    b, h, a = belief.mean.shape
-    noise = torch.randn(b, num_samples, h, a, generator=generator, device=generator.device)
+    """Candidates in box units, cut off at its ends; the first is the mean.
+
+    The noise is the same in all worlds, so that what is found for one does not depend on which
+    others are planned for beside it.
+    """
+    _, h, a = belief.mean.shape
+    noise = torch.randn(1, num_samples, h, a, generator=generator, device=generator.device)
     if shared_noise:
-        one = torch.randn(
-            b, num_samples, h, a // block, generator=generator, device=generator.device
-        )
+        shape = (1, num_samples, h, a // block)
+        one = torch.randn(shape, generator=generator, device=generator.device)
         noise = shared_noise**0.5 * one.repeat(1, 1, 1, block) + (1 - shared_noise) ** 0.5 * noise
     noise[:, 0] = 0
     return (belief.mean[:, None] + belief.std[:, None] * noise.to(belief.mean)).clamp_(-1, 1)

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from forethought.actor.cem import CEM
-from forethought.types import ForethoughtError, Plan, Planner, PlanningProblem
+from forethought.types import ForethoughtError, Plan, Planner, PlanningProblem, WarmStart
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +23,7 @@ class Predicament:
         last_action: ``(b, c)`` the world action that was done last; zero at the beginning.
         trail: ``(b, s, k, d)`` where they have been of late, oldest first, the present last.
         generator: the only source of randomness.
+        deadline_s: seconds that there are to find a way out; None for no limit.
     """
 
     problem: PlanningProblem
@@ -30,6 +31,7 @@ class Predicament:
     last_action: Float[Tensor, "b c"]
     trail: Float[Tensor, "b s k d"]
     generator: torch.Generator
+    deadline_s: float | None = None
 
 
 Fallback = Callable[[Predicament], Float[Tensor, "b h a"]]
@@ -97,6 +99,8 @@ class Retreat:
         plan = self.planner.plan(
             replace(problem, score=problem.toward(earlier), above=None),
             generator=predicament.generator,
+            warm_start=WarmStart(pace=predicament.plan.pace),
+            deadline_s=predicament.deadline_s,
         )
         return plan.actions
 

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from forethought.actor.cem import sample
-from forethought.actor.search import Best, Box, Clock, evaluate, without_gradient
+from forethought.actor.search import Search, without_gradient
 from forethought.types import Plan, PlanningProblem, Scores, WarmStart
 
 
@@ -28,7 +28,7 @@ class Gradient:
         num_iterations: gradient steps.
         learning_rate: of Adam, relative to half the range of each action.
         initial_std: of the starts, relative to half the range of each action.
-        noise: standard deviation of the noise of the first step; falls linearly to zero.
+        noise: standard deviation of the noise of the first step; that of step i is an i-th of it.
         penalty: of squared violations, in units of each guardrail, relative to the spread of the
             first energies.
         steps_per_price: gradient steps between changes of the prices.
@@ -52,29 +52,28 @@ class Gradient:
         deadline_s: float | None = None,
     ) -> Plan:
         """See :class:`forethought.types.Planner`."""
-        clock, best = Clock(deadline_s), Best()
-        box = Box.of(problem.space)
-        belief = box.initial(problem.num_worlds, self.horizon, self.initial_std, warm_start)
+        search = Search(problem, warm_start, deadline_s)
+        belief = search.box.initial(problem.num_worlds, self.horizon, self.initial_std, warm_start)
         units = sample(belief, self.num_restarts, generator).requires_grad_()
         optimiser = torch.optim.Adam([units], lr=self.learning_rate)
         prices = Prices(penalty=self.penalty)
-        for iteration in range(self.num_iterations):
-            if not clock.time_for_another(iteration):
-                return best.plan(clock, in_time=False)
+        for iteration in search.rounds(self.num_iterations):
             with torch.enable_grad():
-                imagination, scores = evaluate(problem, box.actions(units))
+                imagination, scores = search.evaluate(search.box.actions(units))
                 (units.grad,) = torch.autograd.grad(prices.lagrangian(scores).sum(), units)
             with torch.no_grad():
                 if iteration % self.steps_per_price == self.steps_per_price - 1:
                     prices.rise(scores)
-                best.offer(*without_gradient(imagination, scores), 1)
+                search.offer(*without_gradient(imagination, scores))
                 optimiser.step()
-                left = 1 - (iteration + 1) / self.num_iterations
-                shake = torch.randn(units.shape, generator=generator, device=generator.device)
-                units.add_(self.noise * left * shake.to(units)).clamp_(-1, 1)
+                # The same in all worlds, as in :func:`forethought.actor.cem.sample`.
+                shape = (1, *units.shape[1:])
+                shake = torch.randn(shape, generator=generator, device=generator.device)
+                units.add_(self.noise / (iteration + 1) * shake.to(units)).clamp_(-1, 1)
         with torch.no_grad():
-            best.offer(*evaluate(problem, box.actions(units)), 1)
-        return best.plan(clock, in_time=True)
+            if search.goes_on():
+                search.offer(*search.evaluate(search.box.actions(units)))
+        return search.plan()
 
 
 @dataclass
@@ -90,21 +89,25 @@ class Prices:
     _scale: Float[Tensor, "b 1"] | None = None
 
     def lagrangian(self, scores: Scores) -> Float[Tensor, "b n"]:
-        """Energies, and what is to be paid for violations; energies alone without guardrails."""
+        """Energies, and what is to be paid for violations; energies alone without guardrails.
+
+        Where there was no time for all sequences, the prices of the first ones count.
+        """
         if not scores.margins:
             return scores.energy
         beyond = self._beyond(scores)
         if self._multipliers is None or self._scale is None:
             spread = scores.energy.detach().std(1, keepdim=True, correction=0)
-            self._scale = spread.nan_to_num(nan=1.0).clamp_min(1e-6)
+            self._scale = spread.where(spread > 0, 1.0)
             self._multipliers = torch.zeros_like(beyond)
-        due = torch.relu(self._multipliers + self.penalty * beyond)
+        due = torch.relu(self._multipliers[:, : beyond.shape[1]] + self.penalty * beyond)
         return scores.energy / self._scale + due.square().sum(-1) / (2 * self.penalty)
 
     def rise(self, scores: Scores) -> None:
         """Prices rise where guardrails are violated, and fall where there is room."""
         if self._multipliers is not None:
-            due = self._multipliers + self.penalty * self._beyond(scores).detach()
+            beyond = self._beyond(scores).detach()
+            due = self._multipliers[:, : beyond.shape[1]] + self.penalty * beyond
             self._multipliers = torch.relu(due)
 
     @staticmethod

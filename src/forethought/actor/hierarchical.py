@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from forethought.actor.search import Clock
+from forethought.actor.clock import Clock
+from forethought.actor.search import fork
 from forethought.types import ForethoughtError, Plan, Planner, PlanningProblem, WarmStart
 
 
@@ -15,7 +16,7 @@ class Hierarchical:
     """Searches the level above, and seeks the first state of its plan on this level.
 
     Both are searched anew each time, so that the way is corrected as one goes. For three levels,
-    ``upper`` is itself hierarchical.
+    ``upper`` is itself hierarchical. Time that the level above leaves is this level's.
 
     Attributes:
         upper: planner of the level above; its horizon counts that level's steps.
@@ -45,18 +46,20 @@ class Hierarchical:
                 "a hierarchical plan needs a model with a level above; train with "
                 "TrainConfig.hierarchy, or use a flat planner such as CEM."
             )
-        clock = Clock(deadline_s)
+        clock = Clock(deadline_s, now=problem.now)
+        for_above, for_below = fork(generator), fork(generator)
         above = self.upper.plan(
             problem.above,
-            generator=generator,
+            generator=for_above,
+            warm_start=warm_start.above if warm_start else None,
             deadline_s=None if deadline_s is None else self.upper_share * deadline_s,
         )
         first = above.imagination.latents[:, 0, 1]
         plan = self.lower.plan(
             replace(problem, score=problem.toward(first), above=None),
-            generator=generator,
+            generator=for_below,
             warm_start=warm_start,
-            deadline_s=None if deadline_s is None else deadline_s - clock.seconds,
+            deadline_s=None if deadline_s is None else clock.left,
         )
         return replace(
             plan,

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from forethought.actor.search import Best, Box, Clock, Gaussian, evaluate, gather
+from forethought.actor.search import Gaussian, Search
 from forethought.types import Plan, PlanningProblem, WarmStart
 
 
@@ -28,6 +28,8 @@ class ICEM:
         decay: factor by which rounds shrink.
         kept_share: share of the elites that compete again in the next round.
         momentum: share of the old Gaussian that is kept at each refit.
+        settled: ends the search of a world whose elites' energies lie within so much of how far
+            apart they lay in the first round; None to run all rounds.
     """
 
     horizon: int = 8
@@ -40,6 +42,7 @@ class ICEM:
     decay: float = 1.25
     kept_share: float = 0.3
     momentum: float = 0.1
+    settled: float | None = None
 
     @torch.no_grad()
     def plan(
@@ -51,25 +54,21 @@ class ICEM:
         deadline_s: float | None = None,
     ) -> Plan:
         """See :class:`forethought.types.Planner`."""
-        clock, best = Clock(deadline_s), Best()
-        box = Box.of(problem.space)
-        belief = box.initial(problem.num_worlds, self.horizon, self.initial_std, warm_start)
+        search = Search(problem, warm_start, deadline_s, settled=self.settled)
+        belief = search.box.initial(problem.num_worlds, self.horizon, self.initial_std, warm_start)
         kept = belief.mean[:, None]
-        for iteration in range(self.num_iterations):
-            if not clock.time_for_another(iteration):
-                return best.plan(clock, in_time=False)
+        for iteration in search.rounds(self.num_iterations):
             count = max(2 * self.num_elites, round(self.num_samples * self.decay**-iteration))
-            noise = coloured_noise(
-                (problem.num_worlds, count, problem.space.dim, self.horizon), self.colour, generator
-            ).transpose(2, 3)
+            # The same in all worlds, as in :func:`forethought.actor.cem.sample`.
+            shape = (1, count, problem.space.dim, self.horizon)
+            noise = coloured_noise(shape, self.colour, generator).transpose(2, 3)
             drawn = belief.mean[:, None] + belief.std[:, None] * noise.to(belief.mean)
             units = torch.cat([kept, drawn], 1).clamp_(-1, 1)
-            imagination, scores = evaluate(problem, box.actions(units))
-            elites = gather(units, best.offer(imagination, scores, self.num_elites))
+            elites, _ = search.elites(units, self.num_elites)
             belief = self._refit(belief, elites)
-            survivors = max(1, round(self.kept_share * self.num_elites))
+            survivors = max(1, round(self.kept_share * elites.shape[1]))
             kept = torch.cat([belief.mean[:, None], elites[:, :survivors]], 1)
-        return best.plan(clock, in_time=True)
+        return search.plan()
 
     def _refit(self, belief: Gaussian, elites: Float[Tensor, "b e h a"]) -> Gaussian:
         std = elites.std(1, correction=0).lerp(belief.std, self.momentum)

@@ -9,8 +9,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from forethought.actor.cem import sample
-from forethought.actor.search import Best, Box, Clock, Gaussian, evaluate, gather
-from forethought.types import Plan, PlanningProblem, Scores, WarmStart
+from forethought.actor.search import Gaussian, Ranked, Search
+from forethought.types import Plan, PlanningProblem, WarmStart
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +29,8 @@ class MPPI:
         initial_std: of the first Gaussian, relative to half the range of each action.
         smallest_std: below which it does not fall.
         temperature: relative to the spread of the elites' energies; lower is greedier.
+        settled: ends the search of a world whose elites' energies lie within so much of how far
+            apart they lay in the first round; None to run all rounds.
     """
 
     horizon: int = 8
@@ -38,6 +40,7 @@ class MPPI:
     initial_std: float = 0.7
     smallest_std: float = 0.05
     temperature: float = 0.5
+    settled: float | None = None
 
     @torch.no_grad()
     def plan(
@@ -49,22 +52,18 @@ class MPPI:
         deadline_s: float | None = None,
     ) -> Plan:
         """See :class:`forethought.types.Planner`."""
-        clock, best = Clock(deadline_s), Best()
-        box = Box.of(problem.space)
-        belief = box.initial(problem.num_worlds, self.horizon, self.initial_std, warm_start)
-        for iteration in range(self.num_iterations):
-            if not clock.time_for_another(iteration):
-                return best.plan(clock, in_time=False)
+        search = Search(problem, warm_start, deadline_s, settled=self.settled)
+        belief = search.box.initial(problem.num_worlds, self.horizon, self.initial_std, warm_start)
+        for _ in search.rounds(self.num_iterations):
             units = sample(belief, self.num_samples, generator)
-            imagination, scores = evaluate(problem, box.actions(units))
-            index = best.offer(imagination, scores, self.num_elites)
-            belief = self._averaged(gather(units, index), gather(_demerit(scores), index))
-        imagination, scores = evaluate(problem, box.actions(belief.mean[:, None]))
-        best.offer(imagination, scores, 1)
-        return best.plan(clock, in_time=True)
+            belief = self._averaged(*search.elites(units, self.num_elites))
+        if search.goes_on():
+            search.elites(belief.mean[:, None], 1)
+        return search.plan()
 
-    def _averaged(self, elites: Float[Tensor, "b e h a"], energy: Float[Tensor, "b e"]) -> Gaussian:
-        above = (energy - energy.amin(1, keepdim=True)).nan_to_num(nan=torch.inf)
+    def _averaged(self, elites: Float[Tensor, "b e h a"], ranked: Ranked) -> Gaussian:
+        demerit = _demerit(ranked)
+        above = (demerit - demerit.amin(1, keepdim=True)).nan_to_num(nan=torch.inf)
         finite = above.isfinite()
         spread = _spread(above.where(finite, above.new_zeros(())), finite)
         weights = torch.softmax(-above / (self.temperature * spread), 1)[..., None, None]
@@ -81,8 +80,8 @@ def _spread(values: Float[Tensor, "b e"], count: Bool[Tensor, "b e"]) -> Float[T
     return square.sqrt().clamp_min(1e-9)
 
 
-def _demerit(scores: Scores) -> Float[Tensor, "b n"]:
+def _demerit(elites: Ranked) -> Float[Tensor, "b e"]:
     """Energies where guardrails hold, infinite elsewhere; violations where they hold nowhere."""
-    possible = scores.feasible.any(1, keepdim=True)
-    energy = torch.where(scores.feasible, scores.energy, torch.inf)
-    return torch.where(possible, energy, scores.violation())
+    holds = elites.violation == 0
+    energy = torch.where(holds, elites.energy, torch.inf)
+    return torch.where(holds.any(1, keepdim=True), energy, elites.violation)

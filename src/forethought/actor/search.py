@@ -1,14 +1,15 @@
-"""What all planners share: candidates and their ranking, the best so far, the clock."""
+"""What all planners share: rounds of a search, candidates and their ranking, the best so far."""
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
+from forethought.actor.clock import Clock
 from forethought.types import (
     ActionSpace,
     ForethoughtError,
@@ -67,7 +68,7 @@ class Box:
         """Around the warm start where there is one, else around the middle of the box."""
         shape = (num_worlds, horizon, self.space.dim)
         mean = self.middle.new_zeros(shape)
-        if warm_start is not None:
+        if warm_start is not None and warm_start.actions is not None:
             mean = fit_horizon(self.units(warm_start.actions), horizon)
         return Gaussian(mean=mean, std=self.middle.new_full(shape, std))
 
@@ -81,39 +82,241 @@ def fit_horizon(actions: Float[Tensor, "b h1 a"], horizon: int) -> Float[Tensor,
 
 
 def shift(plan: Plan, *, steps: int = 1) -> WarmStart:
-    """What is left of a plan after ``steps`` model steps; its last action fills the end."""
+    """What is left of a plan after ``steps`` model steps; its last action fills the end.
+
+    Of the plans above only the pace goes on: their steps are longer than what was executed.
+    """
     length = plan.actions.shape[1]
     kept = torch.arange(length, device=plan.actions.device).add(steps).clamp_max(length - 1)
-    return WarmStart(actions=plan.actions[:, kept])
+    return replace(paced(plan), actions=plan.actions[:, kept])
 
 
-@dataclass
-class Clock:
-    """Says whether another round fits before the deadline; a round is as long as the longest yet.
+def paced(plan: Plan) -> WarmStart:
+    """What a search elsewhere may take from a plan: how long calls take, on every level."""
+    return WarmStart(pace=plan.pace, above=paced(plan.above) if plan.above else None)
 
-    Attributes:
-        deadline_s: seconds from the start; None for no limit.
+
+def fork(generator: torch.Generator) -> torch.Generator:
+    """A generator of its own for one search among several.
+
+    How many numbers a search draws depends on when it settles or runs out of time; the next one
+    must not depend on that.
+    """
+    seed = torch.randint(2**62, (), generator=generator, device=generator.device)
+    return torch.Generator(device=generator.device).manual_seed(int(seed))
+
+
+SMALL = 24
+"""Candidates of a round where there is a deadline to keep.
+
+What a round has found is used by the next one: many small rounds find more than a few large ones
+with as many candidates, whatever their number, down to about this size."""
+
+HANDFUL = 4
+"""Elites of a round, at least, however small it is."""
+
+
+class Search:
+    """One search: what is asked, the clock, and the best that was found.
+
+    Candidates are evaluated in their order, in as few calls as the deadline allows. Their sequence
+    is the same whatever the deadline, which only cuts it off: more time is never worse.
+
+    Args:
+        problem: what to imagine with and how to score.
+        warm_start: what the search before handed on.
+        deadline_s: seconds that it may take; None for no limit.
+        settled: ends the search of a world whose elites agree: whose energies lie within so much of
+            how far apart they lay in the first round. None for no end but that of the rounds.
     """
 
-    deadline_s: float | None
-    started: float = field(default_factory=time.perf_counter)
-    _round_began: float = 0.0
-    _longest: float = 0.0
+    def __init__(
+        self,
+        problem: PlanningProblem,
+        warm_start: WarmStart | None,
+        deadline_s: float | None,
+        *,
+        settled: float | None = None,
+    ) -> None:
+        pace = warm_start.pace if warm_start else None
+        self.problem, self.box = problem, Box.of(problem.space)
+        self.clock, self.best = Clock(deadline_s, pace, problem.now), Best()
+        self._agreement = settled
+        self._first_apart: Float[Tensor, " b"] | None = None
+        self._settled: Bool[Tensor, " b"] | None = None
+        self._small: bool | None = None
+        self._done, self._in_time = 0.0, True
 
-    def time_for_another(self, iteration: int) -> bool:
-        """Whether to go on; the first round is always run."""
-        now = time.perf_counter()
-        if iteration:
-            self._longest = max(self._longest, now - self._round_began)
-        self._round_began = now
-        if self.deadline_s is None or iteration == 0:
-            return True
-        return now - self.started + self._longest <= self.deadline_s
+    def rounds(self, most: int) -> Iterator[int]:
+        """Counts rounds for as long as there is time, and until all worlds have settled.
 
-    @property
-    def seconds(self) -> float:
-        """Since the start."""
-        return time.perf_counter() - self.started
+        A round that was kept small counts by its share of a whole one, so that there may be more.
+
+        Args:
+            most: rounds of full size.
+        """
+        number = 0
+        while self._done < most - 1e-6 and self.goes_on():
+            yield number
+            number += 1
+
+    def goes_on(self) -> bool:
+        """Whether there is time for another call, and a world that has not settled."""
+        if self._settled is not None and bool(self._settled.all()):
+            return False
+        self._in_time = not self._done or self.clock.time_for_another()
+        return self._in_time
+
+    def elites(
+        self, units: Float[Tensor, "b n h a"], count: int
+    ) -> tuple[Float[Tensor, "b e h a"], Ranked]:
+        """Evaluates a round of candidates and keeps the best; the elites, best first.
+
+        Args:
+            units: candidates in units of the box; where time is short only the first of them count.
+            count: elites of a whole round; a smaller one has fewer in proportion.
+        """
+        imagination, scores = self.evaluate(self.box.actions(units))
+        seen = scores.energy.shape[1]
+        ranked = self.offer(
+            imagination,
+            scores,
+            min(count, seen, max(HANDFUL, round(count * seen / units.shape[1]))),
+        )
+        return gather(units, ranked.index), ranked
+
+    def offer(self, imagination: Imagination, scores: Scores, count: int = 1) -> Ranked:
+        """Takes in candidates that were evaluated; the best ``count`` of them."""
+        ranked = self.best.offer(imagination, scores, count, settled=self._settled)
+        self._settle(ranked)
+        return ranked
+
+    def evaluate(self, actions: Float[Tensor, "b n h a"]) -> tuple[Imagination, Scores]:
+        """Rolls out and scores as many candidates as there is time for, from the first one on.
+
+        At least one; all of them, in one call, where there is no deadline.
+        """
+        whole, done = actions.shape[1], 0
+        size, parts = self._size(whole), []
+        while done < size:
+            count = self.clock.call(size - done, least=0 if parts else 1)
+            if not count:
+                break
+            parts.append(evaluate(self.problem, actions[:, done : done + count]))
+            done += count
+            size = self._size(whole) if done == size else size
+        self._done += done / whole
+        return _joined(parts)
+
+    def plan(self) -> Plan:
+        """The plan, as it stands."""
+        self.clock.stop()
+        return self.best.plan(self.clock, in_time=self._in_time)
+
+    def _size(self, whole: int) -> int:
+        """Candidates of a round: few where a deadline is to be kept, unless few take as long.
+
+        Where that is not known, the first few tell.
+        """
+        if self.clock.deadline_s is None:
+            return whole
+        self.clock.stop()
+        pace = self.clock.pace
+        if self._small is None and pace is not None:
+            self._small = pace.call_s < SMALL * pace.candidate_s
+        return whole if self._small is False else min(whole, SMALL)
+
+    def _settle(self, elites: Ranked) -> None:
+        """Worlds whose elites agree have settled; not where they violate guardrails."""
+        if self._agreement is None:
+            return
+        apart = elites.energy[:, -1] - elites.energy[:, 0]
+        if self._first_apart is None or self._settled is None:
+            self._first_apart = apart
+            self._settled = torch.zeros_like(apart, dtype=torch.bool)
+        agree = (apart < self._agreement * self._first_apart) & (elites.violation[:, -1] == 0)
+        self._settled = self._settled | agree
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranked:
+    """The best candidates of a round, best first: by violation, then by energy.
+
+    Attributes:
+        index: ``(b, e)`` which candidates they are.
+        energy: ``(b, e)``; infinite where it is NaN.
+        violation: ``(b, e)`` by how much guardrails are violated; zero where they hold.
+    """
+
+    index: Int[Tensor, "b e"]
+    energy: Float[Tensor, "b e"]
+    violation: Float[Tensor, "b e"]
+
+    @classmethod
+    def of(cls, scores: Scores, count: int) -> Ranked:
+        """The best ``count`` of the candidates scored.
+
+        Raises:
+            ForethoughtError: every energy is NaN.
+        """
+        energy, broken = scores.energy, scores.energy.isnan()
+        if bool((scores.feasible & ~broken).all()):
+            energy, index = energy.sort(dim=1, stable=True)
+            energy, index = energy[:, :count], index[:, :count]
+            return cls(index=index, energy=energy, violation=torch.zeros_like(energy))
+        if bool(broken.all()):
+            raise ForethoughtError(_why_nan(scores))
+        energy = torch.where(broken, torch.inf, energy)
+        violation = torch.where(scores.feasible, 0.0, scores.violation().clamp_min(1e-12))
+        by_energy = energy.argsort(dim=1, stable=True)
+        by_violation = violation.gather(1, by_energy).argsort(dim=1, stable=True)
+        index = by_energy.gather(1, by_violation)[:, :count]
+        return cls(
+            index=index, energy=energy.gather(1, index), violation=violation.gather(1, index)
+        )
+
+    def first(self) -> Ranked:
+        """The best alone."""
+        return Ranked(
+            index=self.index[:, :1], energy=self.energy[:, :1], violation=self.violation[:, :1]
+        )
+
+    def better_than(self, other: Ranked) -> Bool[Tensor, " b"]:
+        """Whether the best of each world is better than the other's."""
+        mine, others = self.first(), other.first()
+        less_energy = (mine.violation == others.violation) & (mine.energy < others.energy)
+        return ((mine.violation < others.violation) | less_energy)[:, 0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Chosen:
+    """One candidate of each world, with its evidence and its rank."""
+
+    imagination: Imagination
+    scores: Scores
+    ranked: Ranked
+
+    @classmethod
+    def of(cls, imagination: Imagination, scores: Scores, ranked: Ranked) -> _Chosen:
+        return cls(
+            imagination=imagination.pick(ranked.index),
+            scores=scores.each(lambda values: gather(values, ranked.index)),
+            ranked=ranked,
+        )
+
+    def where(self, take: Bool[Tensor, " b"], other: _Chosen) -> _Chosen:
+        """This in the worlds to take, the other in the rest."""
+        if bool(take.all()):
+            return self
+        return _Chosen(
+            imagination=self.imagination.where(take, other.imagination),
+            scores=_where_scores(take, self.scores, other.scores),
+            ranked=Ranked(
+                index=_where(take, self.ranked.index, other.ranked.index),
+                energy=_where(take, self.ranked.energy, other.ranked.energy),
+                violation=_where(take, self.ranked.violation, other.ranked.violation),
+            ),
+        )
 
 
 @dataclass
@@ -124,66 +327,62 @@ class Best:
     least wins.
     """
 
-    imagination: Imagination | None = None
-    scores: Scores | None = None
-    _rank: Float[Tensor, "b 2"] | None = None
     num_candidates: int = 0
     num_iterations: int = 0
+    _chosen: _Chosen | None = None
 
     def offer(
-        self, imagination: Imagination, scores: Scores, elites: int
-    ) -> Int[Tensor, "b elites"]:
-        """Takes in one round; returns the round's best candidates, best first.
+        self,
+        imagination: Imagination,
+        scores: Scores,
+        elites: int,
+        *,
+        settled: Bool[Tensor, " b"] | None = None,
+    ) -> Ranked:
+        """Takes in one round; returns its best candidates.
+
+        Args:
+            imagination: the candidates of the round.
+            scores: what the cost makes of them.
+            elites: how many are asked for.
+            settled: worlds that keep what they have.
 
         Raises:
             ForethoughtError: every energy is NaN.
         """
-        energy, violation = _ranks(scores)
-        order = _order(energy, violation)
-        winner = order[:, :1]
-        rank = torch.stack([violation.gather(1, winner), energy.gather(1, winner)], -1)[:, 0]
-        chosen = imagination.pick(winner)
-        found = scores.each(lambda values: gather(values, winner))
-        if self._rank is None or self.imagination is None or self.scores is None:
-            self.imagination, self.scores, self._rank = chosen, found, rank
-        else:
-            better = (rank[:, 0] < self._rank[:, 0]) | (
-                (rank[:, 0] == self._rank[:, 0]) & (rank[:, 1] < self._rank[:, 1])
-            )
-            self.imagination = chosen.where(better, self.imagination)
-            self.scores = _where_scores(better, found, self.scores)
-            self._rank = torch.where(better[:, None], rank, self._rank)
-        self.num_candidates += energy.shape[1]
+        self.num_candidates += scores.energy.shape[1]
         self.num_iterations += 1
-        return order[:, :elites]
+        ranked = Ranked.of(scores, elites)
+        first = ranked.first()
+        if self._chosen is None:
+            self._chosen = _Chosen.of(imagination, scores, first)
+            return ranked
+        better = first.better_than(self._chosen.ranked)
+        better = better if settled is None else better & ~settled
+        if bool(better.any()):
+            self._chosen = _Chosen.of(imagination, scores, first).where(better, self._chosen)
+        return ranked
 
     def plan(self, clock: Clock, *, in_time: bool) -> Plan:
         """The plan, as it stands."""
-        assert self.imagination is not None and self.scores is not None
+        assert self._chosen is not None
+        imagination, scores = self._chosen.imagination, self._chosen.scores
         status = PlanStatus.FOUND if in_time else PlanStatus.OUT_OF_TIME
-        if not bool(self.scores.feasible.all()):
+        if not bool(scores.feasible.all()):
             status = PlanStatus.INFEASIBLE
         return Plan(
-            actions=self.imagination.actions[:, 0],
-            energy=self.scores.energy[:, 0],
-            terms={name: value[:, 0] for name, value in self.scores.terms.items()},
-            margins={name: value[:, 0] for name, value in self.scores.margins.items()},
-            feasible=self.scores.feasible[:, 0],
+            actions=imagination.actions[:, 0],
+            energy=scores.energy[:, 0],
+            terms={name: value[:, 0] for name, value in scores.terms.items()},
+            margins={name: value[:, 0] for name, value in scores.margins.items()},
+            feasible=scores.feasible[:, 0],
             status=status,
-            imagination=self.imagination,
+            imagination=imagination,
             num_iterations=self.num_iterations,
             num_candidates=self.num_candidates,
             seconds=clock.seconds,
+            pace=clock.pace,
         )
-
-
-def _ranks(scores: Scores) -> tuple[Float[Tensor, "b n"], Float[Tensor, "b n"]]:
-    """Energies, NaN as worst, and by how much guardrails are violated: zero where they hold."""
-    broken = torch.isnan(scores.energy)
-    if bool(broken.all()):
-        raise ForethoughtError(_why_nan(scores))
-    energy = torch.where(broken, torch.inf, scores.energy)
-    return energy, torch.where(scores.feasible, 0.0, scores.violation().clamp_min(1e-12))
 
 
 def _why_nan(scores: Scores) -> str:
@@ -199,13 +398,6 @@ def _why_nan(scores: Scores) -> str:
         "is in all terms about states, check the observation and the weights for NaN; else mend "
         "the term: no division by zero, no root or logarithm of what may be negative."
     )
-
-
-def _order(energy: Float[Tensor, "b n"], violation: Float[Tensor, "b n"]) -> Int[Tensor, "b n"]:
-    """Candidates from best to worst: by violation first, then by energy."""
-    by_energy = energy.argsort(dim=1, stable=True)
-    by_violation = violation.gather(1, by_energy).argsort(dim=1, stable=True)
-    return by_energy.gather(1, by_violation)
 
 
 def gather(
@@ -243,3 +435,27 @@ def evaluate(
 def without_gradient(imagination: Imagination, scores: Scores) -> tuple[Imagination, Scores]:
     """The same values, cut off from the graph that made them."""
     return imagination.detached(), scores.each(lambda values: values.detach())
+
+
+def _joined(parts: Sequence[tuple[Imagination, Scores]]) -> tuple[Imagination, Scores]:
+    """Candidates of several calls as if they had been evaluated in one."""
+    if len(parts) == 1:
+        return parts[0]
+    imaginations, scores = zip(*parts, strict=True)
+    spreads = [one.spread for one in imaginations if one.spread is not None]
+    return replace(
+        imaginations[0],
+        latents=torch.cat([one.latents for one in imaginations], 1),
+        actions=torch.cat([one.actions for one in imaginations], 1),
+        spread=torch.cat(spreads, 1) if spreads else None,
+    ), Scores(
+        energy=torch.cat([one.energy for one in scores], 1),
+        terms=_joined_each([one.terms for one in scores]),
+        margins=_joined_each([one.margins for one in scores]),
+        units=scores[0].units,
+        feasible=torch.cat([one.feasible for one in scores], 1),
+    )
+
+
+def _joined_each(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: torch.cat([one[name] for one in parts], 1) for name in parts[0]}

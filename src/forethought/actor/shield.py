@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from forethought.actor.search import Best, Box, evaluate
+from forethought.actor.search import Box, Ranked, evaluate
 from forethought.types import PlanningProblem, axis_pushes
 
 
@@ -60,10 +60,9 @@ class Shield:
         proposed = problem.space.project(proposed)
         wanted = box.units(proposed)
         units = self._candidates(wanted, problem.space.block)
-        imagination, scores = evaluate(problem, box.actions(units)[:, :, None])
+        _, scores = evaluate(problem, box.actions(units)[:, :, None])
         away = (units - wanted[:, None]).square().sum(-1)
-        best = Best()
-        chosen = best.offer(imagination, replace(scores, energy=away), 1)[:, 0]
+        chosen = Ranked.of(replace(scores, energy=away), 1).index[:, 0]
         worlds = torch.arange(len(chosen), device=chosen.device)
         changed = chosen != 0
         actions = box.actions(units)[worlds, chosen]

@@ -1,0 +1,129 @@
+"""Time: how many candidates a search may still evaluate, and what a decision is made of."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from forethought.types import Pace
+
+
+@dataclass
+class Clock:
+    """Says how many candidates there is time for, by what the calls of the search took so far.
+
+    A call is timed from one :meth:`call` to the next, so that drawing and ranking are counted too.
+
+    Attributes:
+        deadline_s: seconds from the start; None for no limit.
+        pace: how long calls take; None until one was timed.
+        now: what time it is.
+    """
+
+    deadline_s: float | None
+    pace: Pace | None = None
+    now: Callable[[], float] = time.perf_counter
+
+    def __post_init__(self) -> None:
+        self._started = self._call_began = self.now()
+        self._calling = 0
+
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return self.now() - self._started
+
+    @property
+    def left(self) -> float:
+        """Seconds until the deadline."""
+        return torch.inf if self.deadline_s is None else self.deadline_s - self.seconds
+
+    def call(self, most: int, *, least: int = 0) -> int:
+        """How many of so many candidates the call that now begins shall have.
+
+        Args:
+            most: as many as there are; all of them where there is no deadline.
+            least: as many as there must be, late or not.
+        """
+        self.stop()
+        self._calling = max(least, min(most, self._fitting()))
+        return self._calling
+
+    def stop(self) -> None:
+        """The latest call ends here."""
+        now = self.now()
+        if self._calling:
+            took = max(now - self._call_began, 1e-9)
+            count = self._calling
+            self.pace = self.pace.after(count, took) if self.pace else Pace.first(count, took)
+        self._call_began, self._calling = now, 0
+
+    def time_for_another(self) -> bool:
+        """Whether a call of a single candidate would be in time."""
+        self.stop()
+        return self._fitting() > 0
+
+    def _fitting(self) -> int:
+        if self.deadline_s is None:
+            return sys.maxsize
+        return self.pace.fitting(self.left) if self.pace else 1
+
+
+@dataclass
+class Timetable:
+    """How the time of an agent's decisions is divided: perception, search, fallback, and the rest.
+
+    The rest (the shield, margins) is taken to last as long as it did of late, and is kept free for
+    it. So is the time that the fallback took of late; where it had no more, twice as much, up to
+    half of all.
+
+    Attributes:
+        deadline_s: seconds from the observation coming in to the action leaving; None for no limit.
+    """
+
+    deadline_s: float | None
+    _fallback_s: float = 0.0
+    _rest_s: float = 0.0
+    _began: float = 0.0
+    _searched: float = 0.0
+    _decided: float = 0.0
+    _allowed: float | None = None
+
+    def begin(self) -> None:
+        """The observation comes in."""
+        self._began = time.perf_counter()
+
+    def for_search(self) -> float | None:
+        """Seconds that a search may take which begins now."""
+        left = self._left()
+        return None if left is None else left - self._fallback_s
+
+    def searched(self) -> float | None:
+        """The search has ended: seconds that a fallback may take."""
+        self._searched, self._allowed = time.perf_counter(), self._left()
+        return self._allowed
+
+    def decided(self) -> None:
+        """What to do is clear, after a fallback where one was needed."""
+        self._decided = time.perf_counter()
+        took = self._decided - self._searched
+        if self.deadline_s is not None and self._allowed is not None and took > 0.8 * self._allowed:
+            took = min(2 * took, self.deadline_s / 2)
+        self._fallback_s = max(took, 0.9 * self._fallback_s)
+
+    def ended(self) -> None:
+        """The action that was searched for leaves."""
+        rest = time.perf_counter() - self._decided
+        self._rest_s = max(rest, 0.9 * self._rest_s)
+
+    @property
+    def seconds(self) -> float:
+        """Since the observation came in."""
+        return time.perf_counter() - self._began
+
+    def _left(self) -> float | None:
+        return None if self.deadline_s is None else self.deadline_s - self._rest_s - self.seconds
