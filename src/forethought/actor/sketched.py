@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from forethought.actor.screened import sketch_of
-from forethought.actor.search import Best, Box, Clock, evaluate
+from forethought.actor.clock import Clock
+from forethought.actor.search import Best, Box, evaluate
 from forethought.actor.sifting import HorizonPlanner
 from forethought.types import Plan, PlanningProblem, PlanStatus, WarmStart
 
@@ -44,7 +45,8 @@ class Sketched:
         Raises:
             ForethoughtError: the model has no sketch.
         """
-        clock, best, box = Clock(deadline_s), Best(), Box.of(problem.space)
+        clock, best = Clock(deadline_s, now=problem.now), Best()
+        box = Box.of(problem.space)
         drawn = replace(problem, imagine=sketch_of(problem), sketch=None, go_on=None, follow=None)
         begun = box.initial(problem.num_worlds, self.horizon, 0.0, warm_start).mean
         with torch.no_grad():
@@ -55,7 +57,7 @@ class Sketched:
             drawn,
             generator=generator,
             warm_start=warm_start,
-            deadline_s=None if deadline_s is None else deadline_s - 2 * kept_back,
+            deadline_s=None if deadline_s is None else clock.left - kept_back,
         )
         with torch.no_grad():
             best.offer(*evaluate(problem, found.actions[:, None]), 1)
@@ -63,4 +65,5 @@ class Sketched:
             best.plan(clock, in_time=found.status is not PlanStatus.OUT_OF_TIME),
             num_iterations=found.num_iterations,
             num_candidates=found.num_candidates + best.num_candidates,
+            pace=found.pace,
         )
