@@ -167,10 +167,12 @@ class Effort:
 
     Attributes:
         seconds: of the thread, of each search.
+        energies: of the plans.
         steps: model steps that the world model has imagined.
     """
 
     seconds: list[float] = field(default_factory=list)
+    energies: list[float] = field(default_factory=list)
     steps: int = 0
 
 
@@ -213,42 +215,53 @@ class Watched:
             deadline_s=deadline_s,
         )
         self.effort.seconds.append(time.thread_time() - started)
+        self.effort.energies.append(float(plan.energy.mean()))
         return plan
 
 
 def compared(prefix: str, model: Model, study: Study) -> list[Figure]:
     """Every way on the same tasks."""
-    seconds, steps = timed(model, study)
-    figures = []
+    efforts, figures = side_by_side(model, study), []
+    plain = efforts["CEM"]
     for label, planner in study.ways.items():
+        effort, name = efforts[label], f"{prefix}{label}: "
         met = act(model, study, planner, range(FIRST_TASK, FIRST_TASK + study.tasks))
+        seconds = statistics.median(effort.seconds)
+        worse = np.subtract(effort.energies, plain.energies).mean() / np.mean(plain.energies)
         figures += [
-            estimate(f"{prefix}{label}: success", wilson(met).to_json()),
-            figure(f"{prefix}{label}: search, median", 1e3 * seconds[label], unit="ms"),
-            figure(f"{prefix}{label}: search over plain CEM's", seconds[label] / seconds["CEM"]),
-            figure(f"{prefix}{label}: model steps a decision", steps[label]),
+            estimate(f"{name}success", wilson(met).to_json()),
+            figure(f"{name}search, median", 1e3 * seconds, unit="ms"),
+            figure(f"{name}time over CEM's", seconds / statistics.median(plain.seconds)),
+            figure(f"{name}energy above CEM's", worse),
+            figure(f"{name}model steps over CEM's", effort.steps / plain.steps),
         ]
     return figures
 
 
-def timed(model: Model, study: Study) -> tuple[dict[str, float], dict[str, float]]:
-    """Median seconds of a single agent's search, and model steps imagined for it.
+def side_by_side(model: Model, study: Study) -> dict[str, Effort]:
+    """What each way takes and finds at the same moments on the way to goals, taken in turns.
 
-    The ways take turns, decision by decision, since how fast a machine is changes.
+    Plain CEM acts. How fast a machine is changes, so that only ratios mean much.
     """
-    worlds_of, agents, efforts, seen = {}, {}, {}, {}
-    for label, planner in study.ways.items():
-        worlds_of[label] = worlds.make(study.world, 1)
-        seen[label] = worlds_of[label].reset([FIRST_TASK])
-        efforts[label] = Effort()
-        watched = Watched(planner=planner, effort=efforts[label])
-        agents[label] = agent_of(model, study, watched, worlds_of[label].goal(), 1)
-    while min(len(effort.seconds) for effort in efforts.values()) < study.decisions:
-        for label, agent in agents.items():
-            seen[label] = worlds_of[label].step(agent.act_batch(seen[label]).action)
-    medians = {label: statistics.median(effort.seconds) for label, effort in efforts.items()}
-    steps = {label: effort.steps / len(effort.seconds) for label, effort in efforts.items()}
-    return medians, steps
+    efforts = {label: Effort() for label in study.ways}
+    task, plain = FIRST_TASK, efforts["CEM"]
+    while len(plain.seconds) < study.decisions:
+        world = worlds.make(study.world, 1)
+        observation = world.reset([task])
+        agents = {
+            label: agent_of(
+                model, study, Watched(planner=planner, effort=efforts[label]), world.goal(), 1
+            )
+            for label, planner in study.ways.items()
+        }
+        for _ in range(study.budget):
+            if bool(world.succeeded()) or len(plain.seconds) == study.decisions:
+                break
+            seen = observation
+            done = {label: agent.act_batch(seen).action for label, agent in agents.items()}
+            observation = world.step(done["CEM"])
+        task += 1
+    return efforts
 
 
 def act(model: Model, study: Study, planner: Planner, seeds: Sequence[int]) -> np.ndarray:
