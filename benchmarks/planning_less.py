@@ -74,6 +74,7 @@ class Study:
             "CEM": self.search,
             "CEM, a quarter of the candidates": few,
             "halving": Halving(planner=self.search, rungs=rungs),
+            "a quarter goes on": Halving(planner=self.search, rungs=(Rung(steps=1, share=SHARE),)),
             "screened": screened,
             "screened, then halving": Halving(planner=screened, rungs=rungs),
             "in the sketch alone": Sketched(planner=self.search),

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from forethought.actor.screened import sketch_of
 from forethought.actor.clock import Clock
+from forethought.actor.screened import sketch_of
 from forethought.actor.search import Best, Box, evaluate
 from forethought.actor.sifting import HorizonPlanner
 from forethought.types import Plan, PlanningProblem, PlanStatus, WarmStart
@@ -46,8 +46,7 @@ class Sketched:
             ForethoughtError: the model has no sketch.
         """
         clock, best = Clock(deadline_s, now=problem.now), Best()
-        box = Box.of(problem.space)
-        drawn = replace(problem, imagine=sketch_of(problem), sketch=None, go_on=None, follow=None)
+        drawn, box = _drawn(problem), Box.of(problem.space)
         begun = box.initial(problem.num_worlds, self.horizon, 0.0, warm_start).mean
         with torch.no_grad():
             best.offer(*evaluate(problem, box.actions(begun[:, None])), 1)
@@ -67,3 +66,9 @@ class Sketched:
             num_candidates=found.num_candidates + best.num_candidates,
             pace=found.pace,
         )
+
+
+def _drawn(problem: PlanningProblem) -> PlanningProblem:
+    """The same problem as the sketch imagines it; it offers no other way to imagine."""
+    imagine = sketch_of(problem)
+    return replace(problem, imagine=imagine, sketch=None, sift=None, go_on=None, follow=None)
