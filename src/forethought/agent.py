@@ -100,7 +100,7 @@ class Agent:
             first calls of PyTorch take many times as long as later ones.
         num_outcomes: futures imagined per candidate, where the model has a latent variable; what
             they count is for the cost to say (``cost.at(Worst())``).
-        proposals: where candidates come from besides the search, to compete in it; None for nowhere.
+        proposals: where candidates come from that compete in the search; None for nowhere.
         attempts: when an imagined step counts as tried in vain; None to keep no account. Which cost
             terms heed it is theirs to say (``roadmap_goal`` does).
         seed: of the agent's generator: the same seed and observations give the same actions.

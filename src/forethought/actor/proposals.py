@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from forethought.actor.search import Box
@@ -25,8 +25,8 @@ def with_proposals(
 ) -> Float[Tensor, "b n h a"]:
     """Candidates in box units, of which a share is exchanged for proposals, where there are any.
 
-    The first candidate, which is what a search begins with, always stays; proposals come next, so
-    that a deadline does not cut them off first.
+    The first candidate, which is what a search begins with, always stays. Proposals are spread
+    evenly over the others: however few there is time for, they have their share.
 
     Args:
         units: candidates.
@@ -34,12 +34,20 @@ def with_proposals(
         share: of the candidates that are exchanged.
         generator: the only source of randomness.
     """
-    b, n, h, _ = units.shape
+    _, n, h, _ = units.shape
     count = min(n - 1, round(share * n))
     if problem.propose is None or not count:
         return units
     proposed = Box.of(problem.space).units(problem.propose(count, h, generator))
-    return torch.cat([units[:, :1], proposed.clamp(-1, 1), units[:, 1 + count :]], dim=1)
+    mixed = units.clone()
+    mixed[:, 1:][:, spread_evenly(count, n - 1)] = proposed.clamp(-1, 1)
+    return mixed
+
+
+def spread_evenly(count: int, number: int) -> Bool[Tensor, " number"]:
+    """So many of a number marked, so that its first part has its share, wherever it ends."""
+    marked = torch.arange(number + 1) * count // number
+    return marked.diff() > 0
 
 
 Policy = Callable[[Float[Tensor, "n k d"], Float[Tensor, "n k d"]], Float[Tensor, "n a"]]

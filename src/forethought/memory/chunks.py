@@ -22,7 +22,7 @@ CHUNK_ROWS = 65_536
 
 @dataclass(frozen=True, kw_only=True)
 class ActionChunks:
-    """Recorded states and the actions that followed; implements :class:`forethought.types.Proposer`.
+    """Recorded states and what was done; implements :class:`forethought.types.Proposer`.
 
     The nearest states are found by comparing with all of them, which is exact. A million rows of
     width 32 take 128 MB, and some tens of milliseconds a search on one core; more than that asks

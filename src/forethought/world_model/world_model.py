@@ -280,10 +280,10 @@ class WorldModel(nn.Module):
         past: Past | None = None,
         chance: Chance | None = None,
     ) -> Imagination:
-        """Imagines further from where an imagination ended: what :meth:`imagine` makes of both parts.
+        """Imagines further from where an imagination ended; as :meth:`imagine` has both parts.
 
-        Where an imagination does not keep all that is needed, it is all imagined anew: the members of
-        an ensemble each go on from a state of their own, and a window may look back at what the
+        Where an imagination does not keep all that is needed, it is all imagined anew: the members
+        of an ensemble each go on from a state of their own, and a window may look back at what the
         latent variable was.
 
         Args:
