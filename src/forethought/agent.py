@@ -37,6 +37,7 @@ from forethought.types import (
     Plan,
     Planner,
     PlanningProblem,
+    Proposer,
     Scores,
     WarmStart,
 )
@@ -99,6 +100,7 @@ class Agent:
             first calls of PyTorch take many times as long as later ones.
         num_outcomes: futures imagined per candidate, where the model has a latent variable; what
             they count is for the cost to say (``cost.at(Worst())``).
+        proposals: where candidates come from that compete in the search; None for nowhere.
         attempts: when an imagined step counts as tried in vain; None to keep no account. Which cost
             terms heed it is theirs to say (``roadmap_goal`` does).
         seed: of the agent's generator: the same seed and observations give the same actions.
@@ -121,6 +123,7 @@ class Agent:
         reuse: ReuseConfig | None = None,
         deadline_s: float | None = None,
         num_outcomes: int = 1,
+        proposals: Proposer | None = None,
         attempts: AttemptsConfig | None = None,
         seed: int = 0,
     ) -> None:
@@ -133,6 +136,7 @@ class Agent:
         self.reuse = self._checked_reuse(reuse)
         self.deadline_s, self._time = deadline_s, Timetable(deadline_s)
         self.num_outcomes = self._checked_outcomes(num_outcomes)
+        self._proposals = proposals
         self._account = attempts
         self._space = allowed_actions(
             self.cost.guardrails, model.world_model.action_space, model.signature.action
@@ -470,8 +474,33 @@ class Agent:
             score=self._score,
             space=self._space,
             num_worlds=self.num_agents,
+            go_on=partial(world_model.go_on, past=past, chance=chance),
+            follow=partial(world_model.follow, past=past),
+            propose=None if self._proposals is None else partial(self._proposed, latents),
+            sketch=self._sketched(latents, past),
             toward=self._toward,
         )
+
+    def _sketched(
+        self, latents: Float[Tensor, "b k d"], past: Past | None
+    ) -> Callable[[Float[Tensor, "b n h a"]], Imagination] | None:
+        """How candidates are imagined more cheaply, where the model has a sketch."""
+        sketch, normalise = self.model.sketch, self.model.world_model.normalise
+        return sketch and partial(sketch.imagine, latents, normalise=normalise, past=past)
+
+    def _proposed(
+        self, latents: Float[Tensor, "b k d"], number: int, horizon: int, generator: torch.Generator
+    ) -> Float[Tensor, "b n h a"]:
+        """So many candidates of a horizon that come from elsewhere, checked."""
+        assert self._proposals is not None
+        actions = self._proposals(latents, number=number, horizon=horizon, generator=generator)
+        expected = (self.num_agents, number, horizon, self._space.dim)
+        if tuple(actions.shape) != expected or not bool(actions.isfinite().all()):
+            raise ForethoughtError(
+                f"the proposals are of shape {tuple(actions.shape)}; expected finite model actions "
+                f"(agents, proposals, horizon, width) = {expected}."
+            )
+        return actions
 
     def _with_levels(
         self, problem: PlanningProblem, latents: Float[Tensor, "b k d"]
@@ -486,6 +515,7 @@ class Agent:
                 score=partial(self._score_states, number),
                 space=level.space,
                 num_worlds=self.num_agents,
+                follow=level.follow,
                 toward=self._toward_by_states,
                 above=above,
             )

@@ -238,11 +238,14 @@ class Chance:
     seed: int = 0
 
     def draws(self, horizon: int, num_variables: int) -> Float[Tensor, "m h v"]:
-        """Uniform numbers in [0, 1), spread evenly over the outcomes of each step (stratified)."""
+        """Uniform numbers in [0, 1), spread evenly over the outcomes of each step (stratified).
+
+        Those of a step are the same however many steps follow.
+        """
         generator = torch.Generator().manual_seed(self.seed)
-        shape = (self.num_outcomes, horizon, num_variables)
-        places = torch.rand(shape, generator=generator).argsort(0)
-        return (places + torch.rand(shape, generator=generator)) / self.num_outcomes
+        shape = (horizon, 2, self.num_outcomes, num_variables)
+        order, within = torch.rand(shape, generator=generator).unbind(1)
+        return ((order.argsort(1) + within) / self.num_outcomes).transpose(0, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,10 +269,32 @@ class Imagination:
 
     def pick(self, index: Int[Tensor, "b c"]) -> Imagination:
         """Some of the candidates, by their index in each world, with all their outcomes."""
+        worlds, rows = self._places(index)
+        return self._each(lambda values: values[worlds, rows])
+
+    def put(self, index: Int[Tensor, "b c"], num_candidates: int) -> Imagination:
+        """The inverse of :meth:`pick`: the candidates at their places among so many, which are NaN.
+
+        Args:
+            index: the place of each, in each world.
+            num_candidates: that there are, these included.
+        """
+        worlds, rows = self._places(index)
+
+        def among_all(values: Tensor) -> Tensor:
+            count = num_candidates * self.num_outcomes
+            places = values.new_full((len(values), count, *values.shape[2:]), torch.nan)
+            return places.index_put((worlds, rows), values)
+
+        return self._each(among_all)
+
+    def _places(
+        self, index: Int[Tensor, "b c"]
+    ) -> tuple[Int[Tensor, "b 1"], Int[Tensor, "b c_times_m"]]:
+        """Where candidates lie in each world, with all their outcomes."""
         rows = index[..., None] * self.num_outcomes
         rows = (rows + torch.arange(self.num_outcomes, device=index.device)).flatten(1)
-        worlds = torch.arange(len(index), device=index.device)[:, None]
-        return self._each(lambda values: values[worlds, rows])
+        return torch.arange(len(index), device=index.device)[:, None], rows
 
     def where(self, take: Bool[Tensor, " b"], other: Imagination) -> Imagination:
         """This imagination in the worlds to take, the other's in the rest."""
@@ -535,6 +560,18 @@ class PlanningProblem:
         score: turns the imagination into energies.
         space: which actions are allowed.
         num_worlds: ``b``.
+        go_on: imagines further from where an imagination ended, under more model actions
+            ``(b, n, h2, a)`` of each candidate: the imagination of both parts, as ``imagine`` gives
+            it; None where that is not offered.
+        follow: what each of many assumed states ``(b, n, h, k, d)`` leads to under its action
+            ``(b, n, h, a)``, in one batched call; the first of them is the present. Differentiable.
+            None where that is not offered.
+        propose: candidates that come from elsewhere than the search: so many model action sequences
+            ``(b, n, h, a)`` of a horizon; None where there are none. See :class:`Proposer`.
+        sift: imagines and scores candidates of which only the best so many are wanted; the others
+            may come back as NaN, with the worst of scores. None where all are imagined.
+        sketch: ``imagine`` by a cheaper and coarser model, which foresees one future of each
+            candidate; None where there is none.
         toward: energies of coming to given latents ``(b, k, d)`` instead, for plans that are made
             on several levels; None where there is one.
         above: the same problem by the slower clock of the level above; None on the highest.
@@ -545,6 +582,14 @@ class PlanningProblem:
     score: Callable[[Imagination], Scores]
     space: ActionSpace
     num_worlds: int
+    go_on: Callable[[Imagination, Float[Tensor, "b n h2 a"]], Imagination] | None = None
+    follow: (
+        Callable[[Float[Tensor, "b n h k d"], Float[Tensor, "b n h a"]], Float[Tensor, "b n h k d"]]
+        | None
+    ) = None
+    propose: Callable[[int, int, torch.Generator], Float[Tensor, "b n h a"]] | None = None
+    sift: Callable[[Float[Tensor, "b n h a"], int], tuple[Imagination, Scores]] | None = None
+    sketch: Callable[[Float[Tensor, "b n h a"]], Imagination] | None = None
     toward: Callable[[Float[Tensor, "b k d"]], Callable[[Imagination], Scores]] | None = None
     above: PlanningProblem | None = None
     now: Callable[[], float] = time.perf_counter
@@ -624,6 +669,29 @@ class Distance(Protocol):
 
     def __call__(self, start: Tensor, goal: Tensor) -> Tensor:
         """See the class."""
+        ...
+
+
+@runtime_checkable
+class Proposer(Protocol):
+    """Where candidates come from that no search would draw: recorded actions, a policy.
+
+    Args:
+        latents: ``(b, k, d)`` the present of each world.
+        number: of sequences for each world.
+        horizon: model steps of each.
+        generator: the only source of randomness.
+    """
+
+    def __call__(
+        self,
+        latents: Float[Tensor, "b k d"],
+        *,
+        number: int,
+        horizon: int,
+        generator: torch.Generator,
+    ) -> Float[Tensor, "b n h a"]:
+        """Model actions, in world units; what is not allowed is projected by the planner."""
         ...
 
 

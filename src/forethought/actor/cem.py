@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from forethought.actor.proposals import with_proposals
 from forethought.actor.search import Gaussian, Search
 from forethought.types import Plan, PlanningProblem, WarmStart, unit_pushes
 
@@ -30,6 +31,8 @@ class CEM:
             action: longer pushes go further.
         held_share: share of the first round's candidates that hold one push of full strength, in a
             random direction, over the whole horizon.
+        proposed_share: share of the first round's candidates that are proposals, where the agent
+            has any.
         settled: ends the search of a world whose elites lie no further from their mean than this,
             relative to half the range of each action; above ``smallest_std``. None runs all rounds.
     """
@@ -42,6 +45,7 @@ class CEM:
     smallest_std: float = 0.05
     shared_noise: float = 0.0
     held_share: float = 0.0
+    proposed_share: float = 0.25
     settled: float | None = None
 
     @torch.no_grad()
@@ -62,6 +66,7 @@ class CEM:
             )
             if iteration == 0:
                 units = self._with_pushes(units, problem.space.block, generator)
+                units = with_proposals(units, problem, self.proposed_share, generator)
             elites, _ = search.elites(units, self.num_elites)
             belief = Gaussian.of(elites).wider(self.smallest_std)
         return search.plan()

@@ -66,22 +66,29 @@ class Clock:
         """The latest call ends here."""
         now = self.now()
         if self._calling:
-            took = max(now - self._call_began, 1e-9)
-            count = self._calling
-            self.pace = self.pace.after(count, took) if self.pace else Pace.first(count, took)
+            self.took(self._calling, now - self._call_began)
         self._call_began, self._calling = now, 0
+
+    def took(self, count: int, seconds: float) -> None:
+        """Takes note of how long a call of so many candidates took."""
+        seconds = max(seconds, 1e-9)
+        self.pace = self.pace.after(count, seconds) if self.pace else Pace.first(count, seconds)
 
     def time_for_another(self) -> bool:
         """Whether a call of a single candidate would be in time."""
-        self.stop()
-        return self._fitting() > 0
+        return self.time_for(1)
 
-    def _fitting(self) -> int:
+    def time_for(self, count: int, *, part: float = 1.0) -> bool:
+        """Whether a call of so many candidates, or some part of it, would be in time."""
+        self.stop()
+        return self._fitting(part) >= count
+
+    def _fitting(self, part: float = 1.0) -> int:
         if self.deadline_s is None:
             return sys.maxsize
         if self.pace is None:
             return 1
-        fitting = self.pace.fitting(self.left)
+        fitting = self.pace.fitting(self.left / part)
         return fitting if self._known else min(fitting, 2 * self._largest)
 
 

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from forethought.actor.proposals import with_proposals
 from forethought.actor.search import Gaussian, Search
 from forethought.types import Plan, PlanningProblem, WarmStart
 
@@ -28,6 +29,8 @@ class ICEM:
         decay: factor by which rounds shrink.
         kept_share: share of the elites that compete again in the next round.
         momentum: share of the old Gaussian that is kept at each refit.
+        proposed_share: share of the first round's candidates that are proposals, where the agent
+            has any.
         settled: ends the search of a world whose elites lie no further from their mean than this,
             relative to half the range of each action; above ``smallest_std``. None runs all rounds.
     """
@@ -42,6 +45,7 @@ class ICEM:
     decay: float = 1.25
     kept_share: float = 0.3
     momentum: float = 0.1
+    proposed_share: float = 0.25
     settled: float | None = None
 
     @torch.no_grad()
@@ -64,6 +68,8 @@ class ICEM:
             noise = coloured_noise(shape, self.colour, generator).transpose(2, 3)
             drawn = torch.addcmul(belief.mean[:, None], belief.std[:, None], noise.to(belief.mean))
             units = torch.cat([kept, drawn], 1).clamp_(-1, 1)
+            if iteration == 0:
+                units = with_proposals(units, problem, self.proposed_share, generator)
             elites, _ = search.elites(units, self.num_elites)
             belief = self._refit(belief, elites)
             survivors = max(1, round(self.kept_share * elites.shape[1]))

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from forethought.actor.cem import sample
+from forethought.actor.proposals import with_proposals
 from forethought.actor.search import Gaussian, Ranked, Search
 from forethought.types import Plan, PlanningProblem, WarmStart
 
@@ -29,6 +30,8 @@ class MPPI:
         initial_std: of the first Gaussian, relative to half the range of each action.
         smallest_std: below which it does not fall.
         temperature: relative to the spread of the elites' energies; lower is greedier.
+        proposed_share: share of the first round's candidates that are proposals, where the agent
+            has any.
         settled: ends the search of a world whose elites lie no further from their mean than this,
             relative to half the range of each action; above ``smallest_std``. None runs all rounds.
     """
@@ -40,6 +43,7 @@ class MPPI:
     initial_std: float = 0.7
     smallest_std: float = 0.05
     temperature: float = 0.5
+    proposed_share: float = 0.25
     settled: float | None = None
 
     @torch.no_grad()
@@ -54,8 +58,10 @@ class MPPI:
         """See :class:`forethought.types.Planner`."""
         search = Search(problem, warm_start, deadline_s, settled=self.settled)
         belief = search.box.initial(problem.num_worlds, self.horizon, self.initial_std, warm_start)
-        for _ in search.rounds(self.num_iterations):
+        for iteration in search.rounds(self.num_iterations):
             units = sample(belief, self.num_samples, generator)
+            if iteration == 0:
+                units = with_proposals(units, problem, self.proposed_share, generator)
             belief = self._averaged(*search.elites(units, self.num_elites))
         if search.goes_on():
             search.elites(belief.mean[:, None], 1)

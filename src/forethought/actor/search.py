@@ -185,13 +185,9 @@ class Search:
             units: candidates in units of the box; where time is short only the first of them count.
             count: elites of a whole round; a smaller one has fewer in proportion.
         """
-        imagination, scores = self.evaluate(self.box.actions(units))
+        imagination, scores = self.evaluate(self.box.actions(units), count)
         seen = scores.energy.shape[1]
-        ranked = self.offer(
-            imagination,
-            scores,
-            min(count, seen, max(HANDFUL, round(count * seen / units.shape[1]))),
-        )
+        ranked = self.offer(imagination, scores, _in_proportion(count, seen, units.shape[1]))
         elites = gather(units, ranked.index)
         self._settle(elites, ranked)
         return elites, ranked
@@ -200,10 +196,17 @@ class Search:
         """Takes in candidates that were evaluated; the best ``count`` of them."""
         return self.best.offer(imagination, scores, count, settled=self._settled)
 
-    def evaluate(self, actions: Float[Tensor, "b n h a"]) -> tuple[Imagination, Scores]:
+    def evaluate(
+        self, actions: Float[Tensor, "b n h a"], wanted: int | None = None
+    ) -> tuple[Imagination, Scores]:
         """Rolls out and scores as many candidates as there is time for, from the first one on.
 
         At least one; all of them, in one call, where there is no deadline.
+
+        Args:
+            actions: candidates.
+            wanted: how many of the best are asked for, where the others may be sifted out; None for
+                all as they are.
         """
         whole, done = actions.shape[1], 0
         size, parts = self._size(whole), []
@@ -211,7 +214,8 @@ class Search:
             count = self.clock.call(size - done, least=0 if parts else 1)
             if not count:
                 break
-            parts.append(evaluate(self.problem, actions[:, done : done + count]))
+            some = None if wanted is None else _in_proportion(wanted, count, whole)
+            parts.append(evaluate(self.problem, actions[:, done : done + count], some))
             done += count
             size = self._size(whole) if done == size else size
         self._done += done / whole
@@ -430,11 +434,25 @@ def _where(take: Tensor, new: Tensor, old: Tensor) -> Tensor:
 
 
 def evaluate(
-    problem: PlanningProblem, actions: Float[Tensor, "b n h a"]
+    problem: PlanningProblem, actions: Float[Tensor, "b n h a"], wanted: int | None = None
 ) -> tuple[Imagination, Scores]:
-    """Rolls candidates out once and scores them."""
+    """Rolls candidates out once and scores them.
+
+    Args:
+        problem: what to imagine with and how to score.
+        actions: candidates.
+        wanted: how many of the best are asked for, where the others may be sifted out; None for all
+            as they are.
+    """
+    if wanted is not None and problem.sift is not None:
+        return problem.sift(actions, wanted)
     imagination = problem.imagine(actions)
     return imagination, problem.score(imagination)
+
+
+def _in_proportion(elites: int, seen: int, whole: int) -> int:
+    """Elites of the part of a round that was seen."""
+    return min(elites, seen, max(HANDFUL, round(elites * seen / whole)))
 
 
 def without_gradient(imagination: Imagination, scores: Scores) -> tuple[Imagination, Scores]:

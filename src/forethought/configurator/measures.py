@@ -10,7 +10,19 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from forethought.actor import CEM, ICEM, MPPI, Gradient, Hierarchical
+from forethought.actor import (
+    CEM,
+    ICEM,
+    MPPI,
+    BeamSearch,
+    CategoricalCEM,
+    Collocation,
+    Gradient,
+    Hierarchical,
+    Mixed,
+    PredictiveSampling,
+    ProjectedGradient,
+)
 from forethought.configurator.recorded import Recorded
 from forethought.configurator.task import ShownGoal, Task
 from forethought.cost.calibration import (
@@ -31,6 +43,18 @@ SUPPORT = 0.999
 NEAR = 0.05
 """Standard deviations within which quantities are near in any case."""
 CHUNK = 1024
+FLAT = (
+    CEM,
+    ICEM,
+    MPPI,
+    BeamSearch,
+    CategoricalCEM,
+    Collocation,
+    Gradient,
+    PredictiveSampling,
+    ProjectedGradient,
+)
+"""Planners that look ahead by themselves."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -293,4 +317,6 @@ def planner_horizon(planner: Planner) -> int | None:
     """Model steps that a planner looks ahead on the lowest level; None where it does not say."""
     if isinstance(planner, Hierarchical):
         return planner_horizon(planner.lower)
-    return planner.horizon if isinstance(planner, CEM | ICEM | MPPI | Gradient) else None
+    if isinstance(planner, Mixed):
+        return planner_horizon(planner.first)
+    return planner.horizon if isinstance(planner, FLAT) else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 
 from forethought import recipes
-from forethought.actor import CEM, Fallback, Hierarchical, LeastViolation
+from forethought.actor import CEM, Fallback, Hierarchical, LeastViolation, Mixed
 from forethought.agent import Agent
 from forethought.cost.guardrail import Guardrail
 from forethought.cost.region import RegionGoal
@@ -46,11 +46,16 @@ class Search:
     def applied(self, planner: Planner) -> Planner:
         """The same planner with these numbers; of a hierarchical one, the lowest level.
 
+        Of a mixed one both parts get the horizon, and the first the rest.
+
         Raises:
             ForethoughtError: the planner has no such number.
         """
         if isinstance(planner, Hierarchical):
             return replace(planner, lower=self.applied(planner.lower))
+        if isinstance(planner, Mixed):
+            second = Search(horizon=self.horizon).applied(planner.second)
+            return replace(planner, first=self.applied(planner.first), second=second)
         names = {"samples": "num_samples", "iterations": "num_iterations", "elites": "num_elites"}
         said = {one.name: getattr(self, one.name) for one in fields(self)}
         changes = {names.get(name, name): value for name, value in said.items() if value}

@@ -4,6 +4,7 @@ from forethought.learning.action_free import PretrainConfig, pretrain, pretraini
 from forethought.learning.augmentation import AugmentationConfig
 from forethought.learning.begin import BeginFrom
 from forethought.learning.calibrating import CalibrationConfig, calibrate
+from forethought.learning.chunks import action_chunks
 from forethought.learning.critic import CriticTrainingConfig
 from forethought.learning.errors import AnchoredError, ErrorAgainstCopy, SquaredError
 from forethought.learning.fear import FearReport, FearTrainingConfig, train_fear
@@ -18,6 +19,7 @@ from forethought.learning.masked import MaskedPredictorConfig, MaskedPretraining
 from forethought.learning.masks import BlockMasks, MomentMasks
 from forethought.learning.pretraining import ObjectiveConfig, PretrainingStage
 from forethought.learning.probing import ProbeTrainingConfig
+from forethought.learning.sketching import SketchReport, SketchTrainingConfig, train_sketch
 from forethought.learning.train import TrainConfig, train
 from forethought.learning.trainer import OptimiserConfig
 
@@ -45,12 +47,16 @@ __all__ = [
     "PretrainConfig",
     "PretrainingStage",
     "ProbeTrainingConfig",
+    "SketchReport",
+    "SketchTrainingConfig",
     "SquaredError",
     "TrainConfig",
+    "action_chunks",
     "calibrate",
     "learn_unlike",
     "pretrain",
     "pretraining_of",
     "train",
     "train_fear",
+    "train_sketch",
 ]

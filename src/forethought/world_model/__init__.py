@@ -29,6 +29,7 @@ from forethought.world_model.regularisers import (
     TemporalVarianceConfig,
     VICRegConfig,
 )
+from forethought.world_model.sketch import Sketch, SketchConfig
 from forethought.world_model.targets import MovingAverageConfig, OwnLatentsConfig, TargetConfig
 from forethought.world_model.transformers import CausalTransformerConfig, PatchTransformerConfig
 from forethought.world_model.world_model import WorldModel, WorldModelConfig
@@ -59,6 +60,8 @@ __all__ = [
     "RegulariserConfig",
     "ResidualMLPConfig",
     "SIGRegConfig",
+    "Sketch",
+    "SketchConfig",
     "TargetConfig",
     "TemporalSmoothnessConfig",
     "TemporalStraighteningConfig",

@@ -198,8 +198,20 @@ class Level(nn.Module):
         b, n = units.shape[:2]
         states = [latents.repeat_interleave(n, 0)]
         for unit in units.flatten(0, 1).unbind(1):
-            mean, std = self.expected(states[-1])
-            macro = mean + self.config.reach * std * unit
-            states.append(self.predictor(states[-1][:, None], macro[:, None]))
+            states.append(self._next(states[-1], unit))
         futures = torch.stack(states, dim=1).unflatten(0, (b, n))
         return Imagination(latents=futures, actions=units)
+
+    def follow(
+        self, latents: Float[Tensor, "b n h k d"], units: Float[Tensor, "b n h m"]
+    ) -> Float[Tensor, "b n h k d"]:
+        """What each of many assumed states leads to under its unit, in one batched call."""
+        after = self._next(latents.flatten(0, 2), units.flatten(0, 2))
+        return after.unflatten(0, units.shape[:3])
+
+    def _next(
+        self, latents: Float[Tensor, "n k d"], units: Float[Tensor, "n m"]
+    ) -> Float[Tensor, "n k d"]:
+        mean, std = self.expected(latents)
+        macro = mean + self.config.reach * std * units
+        return self.predictor(latents[:, None], macro[:, None])

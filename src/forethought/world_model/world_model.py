@@ -272,6 +272,112 @@ class WorldModel(nn.Module):
             num_outcomes=outcomes,
         )
 
+    def go_on(
+        self,
+        imagination: Imagination,
+        actions: Float[Tensor, "b n h2 a"],
+        *,
+        past: Past | None = None,
+        chance: Chance | None = None,
+    ) -> Imagination:
+        """Imagines further from where an imagination ended; as :meth:`imagine` has both parts.
+
+        Where an imagination does not keep all that is needed, it is all imagined anew: the members
+        of an ensemble each go on from a state of their own, and a window may look back at what the
+        latent variable was.
+
+        Args:
+            imagination: of each candidate's first part.
+            actions: its second part, in world units.
+            past: what came before in each world.
+            chance: the futures that the first part was imagined in.
+        """
+        outcomes, done = imagination.num_outcomes, imagination.actions.shape[2]
+        whole = torch.cat([imagination.actions, actions.repeat_interleave(outcomes, 1)], dim=2)
+        drawn = self.latent_variable is not None
+        if self.predictor.num_members > 1 or (drawn and self.predictor.window > 1):
+            present, candidates = imagination.latents[:, 0, 0], whole[:, ::outcomes]
+            return self.imagine(present, candidates, past=past, chance=chance)
+        moves, states = self.normalise(whole), imagination.latents
+        seen = self._before(states[:, :, :-1], moves[:, :, :done], past)
+        numbers = self._numbers(chance, whole[:, ::outcomes])
+        futures = self.futures(
+            states[:, :, -1].flatten(0, 1),
+            moves[:, :, done:].flatten(0, 1),
+            past=seen,
+            numbers=None if numbers is None else numbers[:, done:],
+        )
+        ahead = _average(futures)[:, 1:].unflatten(0, whole.shape[:2])
+        return Imagination(
+            latents=torch.cat([states, ahead], dim=2), actions=whole, num_outcomes=outcomes
+        )
+
+    def follow(
+        self,
+        latents: Float[Tensor, "b n h k d"],
+        actions: Float[Tensor, "b n h a"],
+        *,
+        past: Past | None = None,
+    ) -> Float[Tensor, "b n h k d"]:
+        """What each of many assumed states leads to under its action, all of them side by side.
+
+        A predictor with a window looks back at the states assumed before. At the beginning of an
+        episode the first windows are shorter than the others, and take a call each. The latent
+        variable is the likeliest one; what it was before is not told, as with the past.
+
+        Args:
+            latents: assumed states of consecutive model steps, the present first.
+            actions: what is done in each, in world units.
+            past: what came before in each world.
+        """
+        h, window = latents.shape[2], self.predictor.window
+        moves = self.normalise(actions)
+        seen = self._before(latents[:, :, :0], moves[:, :, :0], past)
+        states = torch.cat([seen.latents, latents.flatten(0, 1)], dim=1)
+        moves = torch.cat([seen.actions, moves.flatten(0, 1)], dim=1)
+        first = states.shape[1] - h
+        short = range(first + 1, min(window, states.shape[1] + 1))
+        parts = [self._next(states[:, :end], moves[:, :end]).unsqueeze(1) for end in short]
+        if states.shape[1] >= window:
+            seen_by_each = states.unfold(1, window, 1).movedim(-1, 2)
+            done_in_each = moves.unfold(1, window, 1).movedim(-1, 2)
+            after = self._next(seen_by_each.flatten(0, 1), done_in_each.flatten(0, 1))
+            parts.append(after.unflatten(0, seen_by_each.shape[:2]))
+        return torch.cat(parts, dim=1).unflatten(0, latents.shape[:2])
+
+    def step(
+        self, latents: Float[Tensor, "n s k d"], actions: Float[Tensor, "n s a"]
+    ) -> Float[Tensor, "n k d"]:
+        """What follows the last of consecutive states under the action, in world units, of each."""
+        return self._next(latents, self.normalise(actions))
+
+    def _next(
+        self, latents: Float[Tensor, "n s k d"], moves: Float[Tensor, "n s a"]
+    ) -> Float[Tensor, "n k d"]:
+        """What follows the last of consecutive states under standardised actions."""
+        past = Past(latents=latents[:, :-1], actions=moves[:, :-1])
+        return self.rollout(latents[:, -1], moves[:, -1:], past=past)[:, 1]
+
+    def _before(
+        self,
+        latents: Float[Tensor, "b n s k d"],
+        moves: Float[Tensor, "b n s a"],
+        past: Past | None,
+    ) -> Past:
+        """What a predictor looks back at from behind states that follow on the past."""
+        back, n = self.predictor.window - 1, latents.shape[1]
+        first = max(0, latents.shape[2] - back)
+        recent = Past(
+            latents=latents[:, :, first:].flatten(0, 1), actions=moves[:, :, first:].flatten(0, 1)
+        )
+        if past is None:
+            return recent
+        earlier = past.latest(back).repeated(n)
+        return Past(
+            latents=torch.cat([earlier.latents, recent.latents], dim=1),
+            actions=torch.cat([earlier.actions, recent.actions], dim=1),
+        ).latest(back)
+
     def _numbers(
         self, chance: Chance | None, actions: Float[Tensor, "b n h a"]
     ) -> Float[Tensor, "bnm h v"] | None:
