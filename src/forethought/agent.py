@@ -6,6 +6,8 @@ observations, the plan under way, the generator); the model, the cost and the pl
 
 from __future__ import annotations
 
+import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -104,6 +106,7 @@ class Agent:
         attempts: when an imagined step counts as tried in vain; None to keep no account. Which cost
             terms heed it is theirs to say (``roadmap_goal`` does).
         seed: of the agent's generator: the same seed and observations give the same actions.
+        now: what time it is, in seconds; deadlines are kept by this clock.
 
     Raises:
         ForethoughtError: ``replan_every`` is longer than the plan, or no whole number of model
@@ -126,6 +129,7 @@ class Agent:
         proposals: Proposer | None = None,
         attempts: AttemptsConfig | None = None,
         seed: int = 0,
+        now: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.model = model.eval()
         self.cost = (cost if isinstance(cost, Cost) else Cost(terms=(cost,))).guarded(guardrails)
@@ -134,7 +138,8 @@ class Agent:
         self.block = model.config.world_model.action_block
         self.replan_every = replan_every or self.block
         self.reuse = self._checked_reuse(reuse)
-        self.deadline_s, self._time = deadline_s, Timetable(deadline_s)
+        self.deadline_s = deadline_s
+        self._time = Timetable(deadline_s, now)
         self.num_outcomes = self._checked_outcomes(num_outcomes)
         self._proposals = proposals
         self._account = attempts
@@ -257,16 +262,21 @@ class Agent:
         )
 
     def _rehearse(self, deadline_s: float) -> None:
-        """Acts on nothing: once so that it was done, once more to see how long things take."""
+        """Acts on nothing: once so that it was done, once more to see how long things take.
+
+        That nothing comes about as foreseen is no warning.
+        """
         specs = self.model.signature.observation
         blank = {
             key: np.zeros((self.num_agents, *specs[key].shape), specs[key].dtype)
             for key in self.model.world_model.perception.keys
         }
         for _ in range(2):
-            self._known, self._time = None, Timetable(max(deadline_s, REHEARSAL_S))
-            for _ in range(self.replan_every + 1):
-                self.act_batch(blank)
+            self._known, self._time = None, Timetable(max(deadline_s, REHEARSAL_S), self._time.now)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                for _ in range(self.replan_every + 1):
+                    self.act_batch(blank)
             self.reset()
         self._time.deadline_s = deadline_s
 
@@ -480,6 +490,7 @@ class Agent:
             propose=None if self._proposals is None else partial(self._proposed, latents),
             sketch=self._sketched(latents, past),
             toward=self._toward,
+            now=self._time.now,
         )
 
     def _sketched(
@@ -519,6 +530,7 @@ class Agent:
                 follow=level.follow,
                 toward=self._toward_by_states,
                 above=above,
+                now=self._time.now,
             )
         return replace(problem, above=above)
 

@@ -97,14 +97,16 @@ class Timetable:
     """How the time of an agent's decisions is divided: perception, search, fallback, and the rest.
 
     The rest (the shield, margins) is taken to last as long as it did of late, and is kept free for
-    it. So is the time that the fallback took of late; where it had no more, twice as much, up to
-    half of all.
+    it. So is the time that the fallback took of late; where it had hardly more, twice as much, up
+    to half of all.
 
     Attributes:
         deadline_s: seconds from the observation coming in to the action leaving; None for no limit.
+        now: what time it is.
     """
 
     deadline_s: float | None
+    now: Callable[[], float] = time.perf_counter
     _fallback_s: float = 0.0
     _rest_s: float = 0.0
     _began: float = 0.0
@@ -114,7 +116,7 @@ class Timetable:
 
     def begin(self) -> None:
         """The observation comes in."""
-        self._began = time.perf_counter()
+        self._began = self.now()
 
     def for_search(self) -> float | None:
         """Seconds that a search may take which begins now."""
@@ -123,26 +125,26 @@ class Timetable:
 
     def searched(self) -> float | None:
         """The search has ended: seconds that a fallback may take."""
-        self._searched, self._allowed = time.perf_counter(), self._left()
+        self._searched, self._allowed = self.now(), self._left()
         return self._allowed
 
     def decided(self) -> None:
         """What to do is clear, after a fallback where one was needed."""
-        self._decided = time.perf_counter()
+        self._decided = self.now()
         took = self._decided - self._searched
-        if self.deadline_s is not None and self._allowed is not None and took > 0.8 * self._allowed:
+        if self.deadline_s is not None and self._allowed is not None and took > 0.5 * self._allowed:
             took = min(2 * took, self.deadline_s / 2)
         self._fallback_s = max(took, 0.9 * self._fallback_s)
 
     def ended(self) -> None:
         """The action that was searched for leaves."""
-        rest = time.perf_counter() - self._decided
+        rest = self.now() - self._decided
         self._rest_s = max(rest, 0.9 * self._rest_s)
 
     @property
     def seconds(self) -> float:
         """Since the observation came in."""
-        return time.perf_counter() - self._began
+        return self.now() - self._began
 
     def _left(self) -> float | None:
         return None if self.deadline_s is None else self.deadline_s - self._rest_s - self.seconds
