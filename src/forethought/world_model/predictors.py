@@ -162,7 +162,7 @@ class ResidualMLP(MarkovPredictor):
             torch.add(change, linear(now, straight), out=ahead)
         return states.transpose(0, 1).unflatten(-1, latents.shape[2:])
 
-    def _joined(self) -> tuple[list[tuple[Tensor, Tensor]], Float[Tensor, "w w_plus_a"]]:
+    def _joined(self) -> tuple[Sequence[tuple[Tensor, Tensor]], Float[Tensor, "w w_plus_a"]]:
         """Weights and biases of the hidden layers, and the linear path with what stays as it is;
         those of state and action side by side."""
         latent_in, linear_latent = self.latent_in.weight, self.linear_latent.weight
