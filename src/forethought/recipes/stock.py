@@ -28,9 +28,9 @@ from forethought.types import (
 )
 from forethought.world_model import (
     CausalTransformerConfig,
-    GRUConfig,
     LeWMEncoderConfig,
     PredictorConfig,
+    RecurrentLatentConfig,
     WorldModelConfig,
 )
 
@@ -100,13 +100,13 @@ def lewm() -> Stock:
 
 
 def eb_jepa() -> Stock:
-    """The Two Rooms example of eb_jepa: IMPALA, a GRU of 512, and its planner."""
+    """The Two Rooms example of eb_jepa (arXiv 2602.03604): IMPALA, a GRU, and its planner."""
     return Stock(
-        description="eb_jepa's: IMPALA at 64 px, one token of 512, a GRU of 512",
+        description="eb_jepa's: IMPALA at 64 px, a GRU whose hidden state of 512 is the latent",
         signature=_camera(64),
         config=ModelConfig(
             world_model=_world_model(
-                IMPALAConfig(width=512), GRUConfig(hidden=512, window=1), action_block=1
+                IMPALAConfig(width=512, normalise=True), RecurrentLatentConfig(), action_block=1
             )
         ),
         acting=Acting(planner=CEM(horizon=90, num_samples=200, num_iterations=20, num_elites=20)),
