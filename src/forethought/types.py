@@ -416,7 +416,7 @@ class Pace:
         foretold = self.seconds(count)
         share = self.call_s / foretold
         error = 0.5 * (min(seconds / foretold, 2.0) - 1) / (share**2 + (1 - share) ** 2)
-        slowest = max(min(seconds / foretold, 4.0), 1 + 0.95 * (self.slowest - 1))
+        slowest = max(min(seconds / foretold, 4.0), 1 + 0.99 * (self.slowest - 1))
         return Pace(
             call_s=self.call_s * (1 + error * share),
             candidate_s=self.candidate_s * (1 + error * (1 - share)),

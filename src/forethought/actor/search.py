@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -117,7 +118,7 @@ def fork(generator: torch.Generator) -> torch.Generator:
 
 
 SMALL = 24
-"""Candidates of a round where there is a deadline to keep.
+"""Candidates of a round where there is a deadline to keep, unless few take about as long as many.
 
 What a round has found is used by the next one: many small rounds find more than a few large ones
 with as many candidates, whatever their number, down to about this size."""
@@ -153,7 +154,7 @@ class Search:
         self.clock, self.best = Clock(deadline_s, pace, problem.now), Best()
         self._agreement = settled
         self._settled: Bool[Tensor, " b"] | None = None
-        self._small: bool | None = None
+        self._least: int | None = None
         self._done, self._in_time = 0.0, True
 
     def rounds(self, most: int) -> Iterator[int]:
@@ -227,7 +228,8 @@ class Search:
         return self.best.plan(self.clock, in_time=self._in_time)
 
     def _size(self, whole: int) -> int:
-        """Candidates of a round: few where a deadline is to be kept, unless few take as long.
+        """Candidates of a round: few where a deadline is to be kept, but so many that calls take
+        no longer for being called than for their candidates.
 
         Where that is not known, the first few tell.
         """
@@ -235,9 +237,9 @@ class Search:
             return whole
         self.clock.stop()
         pace = self.clock.pace
-        if self._small is None and pace is not None:
-            self._small = pace.call_s < SMALL * pace.candidate_s
-        return whole if self._small is False else min(whole, SMALL)
+        if self._least is None and pace is not None:
+            self._least = max(SMALL, 2 ** math.ceil(math.log2(pace.call_s / pace.candidate_s)))
+        return min(whole, self._least or SMALL)
 
     def _settle(self, elites: Float[Tensor, "b e h a"], ranked: Ranked) -> None:
         """Worlds whose elites agree have settled; not where they violate guardrails."""
