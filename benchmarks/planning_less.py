@@ -1,8 +1,8 @@
 """Thinking less: halving, screening by a sketch, and searching the sketch, beside plain CEM.
 
-All draw equally many candidates in equally many rounds, on one model; beside them stands a plain
-CEM that draws only as many as screening lets through. Success on held-out tasks, what a decision
-takes of a thread, and the model steps that the world model imagines for it.
+All draw equally many candidates in equally many rounds, on one model; beside them stand plain CEMs
+that draw only as many as screening lets through. Success on held-out tasks, what a search takes of
+a thread, what energy it leaves, and how many model steps the world model imagines for it.
 
 Parts can be run by themselves, e.g. ``python benchmarks/planning_less.py --only two_rooms_random``.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,10 +21,10 @@ import torch
 from torch import Tensor
 
 from forethought import data, recipes, worlds
-from forethought.actor import CEM, Halving, Rung, Screened, Sketched
+from forethought.actor import CEM, Halving, Mixed, Rung, Screened, Sketched
 from forethought.agent import Agent
 from forethought.evaluation.statistics import wilson
-from forethought.learning import OptimiserConfig, SketchTrainingConfig
+from forethought.learning import OptimiserConfig, SketchTrainingConfig, TrainConfig
 from forethought.learning.folder import SUMMARY
 from forethought.learning.train import train
 from forethought.model import Model
@@ -50,6 +50,7 @@ class Study:
 
     Attributes:
         world: its name, and its recipe's.
+        change: of the recipe.
         sketch: how the world model is sketched.
         search: plain CEM.
         tasks: held-out ones.
@@ -58,6 +59,7 @@ class Study:
     """
 
     world: str
+    change: Callable[[TrainConfig], TrainConfig]
     sketch: SketchTrainingConfig
     search: CEM
     tasks: int
@@ -68,38 +70,48 @@ class Study:
     def ways(self) -> dict[str, Planner]:
         """Ways to search, by name."""
         few = replace(self.search, num_samples=round(SHARE * self.search.num_samples))
-        screened = Screened(planner=self.search, share=SHARE)
+        fewest = replace(self.search, num_samples=few.num_samples // 2)
+        screened, sketched = (
+            Screened(planner=self.search, share=SHARE),
+            Sketched(planner=self.search),
+        )
         rungs = (Rung(steps=1, share=0.5), Rung(steps=2, share=0.5))
         return {
             "CEM": self.search,
             "CEM, a quarter of the candidates": few,
+            "CEM, an eighth of the candidates": fewest,
             "halving": Halving(planner=self.search, rungs=rungs),
             "a quarter goes on": Halving(planner=self.search, rungs=(Rung(steps=1, share=SHARE),)),
             "screened": screened,
+            "screened more narrowly": replace(screened, share=SHARE / 2),
             "screened, then halving": Halving(planner=screened, rungs=rungs),
-            "in the sketch alone": Sketched(planner=self.search),
+            "in the sketch alone": sketched,
+            "in the sketch first": Mixed(first=sketched, second=replace(few, num_iterations=1)),
         }
 
 
 def studies() -> list[Study]:
-    """A small predictor, from which there is little to save, and a large one."""
-    steps = OptimiserConfig(num_steps=1500, batch_size=64, learning_rate=3e-3)
+    """A predictor that takes nearly all of a search, and one that shares it with the cost."""
+    steps = OptimiserConfig(num_steps=3000, batch_size=64, learning_rate=3e-3)
+
+    def large(run: TrainConfig) -> TrainConfig:
+        predictor = ResidualMLPConfig(hidden=(1024, 1024))
+        return replace(run, world_model=replace(run.world_model, predictor=predictor))
+
     return [
         Study(
             world="two_rooms",
-            sketch=SketchTrainingConfig(
-                sketch=SketchConfig(predictor=ResidualMLPConfig(hidden=(32,))),
-                optimiser=steps,
-                horizon=4,
-            ),
-            search=CEM(horizon=4, num_samples=256, num_iterations=3, num_elites=16),
-            tasks=200,
+            change=large,
+            sketch=SketchTrainingConfig(optimiser=steps, horizon=4),
+            search=CEM(horizon=4, num_samples=256, num_iterations=3, num_elites=8),
+            tasks=100,
             budget=200,
         ),
         Study(
             world="two_rooms_random",
+            change=lambda run: run,
             sketch=SketchTrainingConfig(
-                sketch=SketchConfig(predictor=GridPredictorConfig(channels=16)),
+                sketch=SketchConfig(predictor=GridPredictorConfig(channels=24)),
                 optimiser=steps,
                 horizon=3,
             ),
@@ -107,7 +119,7 @@ def studies() -> list[Study]:
                 horizon=3,
                 num_samples=256,
                 num_iterations=3,
-                num_elites=16,
+                num_elites=8,
                 shared_noise=0.9,
                 held_share=0.25,
             ),
@@ -141,7 +153,7 @@ def trained(benchmark: Benchmark, study: Study, seed: int) -> Model:
         episode_length=recording.episode_length,
         resume=True,
     )
-    config = recipes.configure(study.world, recorded.signature, seed=seed)
+    config = study.change(recipes.configure(study.world, recorded.signature, seed=seed))
     model = train(recorded, replace(config, sketch=study.sketch), folder / "run", resume=True)
     benchmark.add(*of_the_sketch(f"{study.world}, seed {seed}: ", folder / "run"))
     return model

@@ -18,10 +18,13 @@ from forethought.actor import (
     CategoricalCEM,
     Collocation,
     Gradient,
+    Halving,
     Hierarchical,
     Mixed,
     PredictiveSampling,
     ProjectedGradient,
+    Screened,
+    Sketched,
 )
 from forethought.configurator.recorded import Recorded
 from forethought.configurator.task import ShownGoal, Task
@@ -319,4 +322,6 @@ def planner_horizon(planner: Planner) -> int | None:
         return planner_horizon(planner.lower)
     if isinstance(planner, Mixed):
         return planner_horizon(planner.first)
+    if isinstance(planner, Halving | Screened | Sketched):
+        return planner_horizon(planner.planner)
     return planner.horizon if isinstance(planner, FLAT) else None
