@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -166,15 +167,16 @@ def check_cost_term(
         )
 
 
-def check_planner(planner: Planner) -> None:
+def check_planner(planner: Planner, *, discrete: bool = False) -> None:
     """Finds the optimum of a quadratic in two worlds, repeats itself, keeps bounds and deadline,
     finds for each world what it finds for it alone, and nothing worse in more time.
 
     Args:
         planner: the planner, with a horizon of two model steps or more.
+        discrete: whether it chooses among discrete actions.
     """
     targets = torch.tensor([[0.4, -0.3], [-0.5, 0.2]])
-    problem = _quadratic(targets)
+    problem = _quadratic(targets, discrete)
     first, second = (_planned(planner, problem) for _ in range(2))
     if not torch.equal(first.actions, second.actions):
         raise ForethoughtError(
@@ -182,7 +184,7 @@ def check_planner(planner: Planner) -> None:
             "generator that is passed."
         )
     _expect(first.actions.ndim == 3 and len(first.actions) == 2, "(b, h, a)", first.actions.shape)
-    if bool((first.actions.abs() > 1 + 1e-5).any()):
+    if not torch.allclose(first.actions, problem.space.project(first.actions), atol=1e-5):
         raise ForethoughtError("planner: actions leave their box; use space.project.")
     if float(first.energy.max()) > 0.1:
         raise ForethoughtError(
@@ -190,13 +192,13 @@ def check_planner(planner: Planner) -> None:
             "than 0.1 is expected; check ranking and refitting, or give it more candidates."
         )
     for world in range(2):
-        alone = _planned(planner, _quadratic(targets[world : world + 1]))
+        alone = _planned(planner, _quadratic(targets[world : world + 1], discrete))
         if not torch.allclose(alone.actions[0], first.actions[world], atol=1e-4):
             raise ForethoughtError(
                 "planner: a world gets another plan alone than beside another; draw the noise once "
                 "for all worlds, and take no statistics over them."
             )
-    _check_more_time(planner, targets)
+    _check_more_time(planner, problem)
     _check_deadline(planner, problem)
 
 
@@ -204,7 +206,7 @@ def _planned(planner: Planner, problem: PlanningProblem, deadline_s: float | Non
     return planner.plan(problem, generator=torch.Generator().manual_seed(0), deadline_s=deadline_s)
 
 
-def _check_more_time(planner: Planner, targets: Float[Tensor, "b 2"]) -> None:
+def _check_more_time(planner: Planner, problem: PlanningProblem) -> None:
     """On a clock that only imagining moves, so that nothing else decides what is in time."""
     energies = []
     for deadline_s in (0.02, 0.1, 0.5, 2.5):
@@ -213,8 +215,8 @@ def _check_more_time(planner: Planner, targets: Float[Tensor, "b 2"]) -> None:
         def wait(seconds: float, elapsed: list[float] = elapsed) -> None:
             elapsed[0] += seconds
 
-        problem = replace(_slow(_quadratic(targets), wait), now=lambda e=elapsed: e[0])
-        energies.append(_planned(planner, problem, deadline_s).energy)
+        timed = replace(_slow(problem, wait), now=lambda e=elapsed: e[0])
+        energies.append(_planned(planner, timed, deadline_s).energy)
     for sooner, later in pairwise(energies):
         if bool((later > sooner + 1e-6).any()):
             raise ForethoughtError(
@@ -244,19 +246,44 @@ def _seconds_with_deadline(planner: Planner, problem: PlanningProblem, deadline_
 def _slow(problem: PlanningProblem, wait: Callable[[float], None]) -> PlanningProblem:
     """The same problem, imagined in five milliseconds and another for each candidate."""
 
-    def imagine(actions: Tensor) -> Imagination:
-        wait(0.005 + 0.001 * actions.shape[1])
-        return problem.imagine(actions)
+    def late(function: Callable[..., Any]) -> Callable[..., Any]:
+        def called(*arguments: Any) -> Any:
+            wait(0.005 + 0.001 * arguments[-1].shape[1])
+            return function(*arguments)
 
-    return replace(problem, imagine=imagine)
+        return called
+
+    assert problem.go_on is not None and problem.follow is not None
+    return replace(
+        problem,
+        imagine=late(problem.imagine),
+        go_on=late(problem.go_on),
+        follow=late(problem.follow),
+    )
 
 
-def _quadratic(targets: Float[Tensor, "b 2"]) -> PlanningProblem:
+PUSHES = ((0.0, 0.0), (0.4, 0.0), (-0.5, 0.0), (0.0, -0.3), (0.0, 0.2))
+"""What discrete actions do to a state."""
+
+
+def _quadratic(targets: Float[Tensor, "b 2"], discrete: bool) -> PlanningProblem:
     """States add up actions; the energy is the squared distance of the last from a target."""
+    pushes = torch.tensor(PUSHES) if discrete else torch.eye(2)
+
+    def follow(states: Tensor, actions: Tensor) -> Tensor:
+        return states + (actions @ pushes).unsqueeze(-2)
+
+    def go_on(imagination: Imagination, actions: Tensor) -> Imagination:
+        began = imagination.latents[:, :, -1:, 0]
+        ahead = began + (actions @ pushes).cumsum(2)
+        return Imagination(
+            latents=torch.cat([imagination.latents, ahead.unsqueeze(3)], dim=2),
+            actions=torch.cat([imagination.actions, actions], dim=2),
+        )
 
     def imagine(actions: Tensor) -> Imagination:
-        path = torch.nn.functional.pad(actions.cumsum(2), (0, 0, 1, 0))
-        return Imagination(latents=path.unsqueeze(3), actions=actions)
+        start = actions.new_zeros(*actions.shape[:2], 1, 1, 2)
+        return go_on(Imagination(latents=start, actions=actions[:, :, :0]), actions)
 
     def score(imagination: Imagination) -> Scores:
         gap = imagination.latents[:, :, -1, 0] - targets[:, None]
@@ -264,8 +291,16 @@ def _quadratic(targets: Float[Tensor, "b 2"]) -> PlanningProblem:
         feasible = torch.ones_like(energy, dtype=torch.bool)
         return Scores(energy=energy, terms={"gap": energy}, feasible=feasible)
 
-    space = ActionSpace(low=torch.tensor([-1.0, -1.0]), high=torch.tensor([1.0, 1.0]))
-    return PlanningProblem(imagine=imagine, score=score, space=space, num_worlds=len(targets))
+    vectors = ActionSpace(low=-torch.ones(2), high=torch.ones(2))
+    choices = ActionSpace(low=torch.zeros(5), high=torch.ones(5), num_choices=len(PUSHES))
+    return PlanningProblem(
+        imagine=imagine,
+        score=score,
+        go_on=go_on,
+        follow=follow,
+        space=choices if discrete else vectors,
+        num_worlds=len(targets),
+    )
 
 
 # ------------------------------------------------------------------------------- worlds

@@ -91,7 +91,7 @@ def around(target: tuple[float, float], *, radius: float) -> PlanningProblem:
     return replace(free, score=score)
 
 
-def sprint(steps: int, dt: float = 0.2) -> PlanningProblem:
+def sprint(steps: int, dt: float = 0.5) -> PlanningProblem:
     """From rest to rest, as far as it goes in the time: full speed ahead, then full brakes.
 
     Pontryagin's bang-bang control of the double integrator. With accelerations of at most one, held

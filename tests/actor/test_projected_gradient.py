@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from known import HIGH, LOW, quadratic, scored
+from known import HIGH, LOW, quadratic, scored, sprint
 
 from forethought.actor import ProjectedGradient
 from forethought.types import Imagination
@@ -38,6 +38,14 @@ def test_the_unit_of_the_energy_makes_no_difference(scale) -> None:
     """There is no learning rate that it could be too large for."""
     planner = ProjectedGradient(horizon=3, num_restarts=4, num_iterations=12)
     assert torch.equal(energies(planner, scale) / scale, energies(planner, 1.0))
+
+
+def test_a_long_sprint_is_run_at_full_speed(generator) -> None:
+    """Thirty steps of which all lie at their limits, in forty rounds."""
+    planner = ProjectedGradient(horizon=30, num_iterations=40)
+    plan = planner.plan(sprint(30, 0.1), generator=generator)
+    assert float(plan.energy) < 0.01
+    assert float(plan.actions[0, :12].min()) > 0.5 and float(plan.actions[0, 18:].max()) < -0.5
 
 
 def test_beyond_the_box_its_corner_is_found_exactly(generator) -> None:

@@ -14,7 +14,7 @@ from forethought.actor import (
     ICEM,
     MPPI,
     CategoricalCEM,
-    Collocation,
+    ParallelGradient,
     PolicyProposals,
     PredictiveSampling,
     ProjectedGradient,
@@ -31,7 +31,7 @@ TAKERS = [
     MPPI(**SMALL, num_elites=4),
     PredictiveSampling(**SMALL),
     ProjectedGradient(horizon=3, num_restarts=4, num_iterations=2),
-    Collocation(horizon=3, num_restarts=4, num_iterations=2),
+    ParallelGradient(horizon=3, num_restarts=4, num_iterations=2),
 ]
 
 

@@ -7,7 +7,6 @@ They are handed ``imagine`` and ``score`` and never see a model.
 from forethought.actor.beam_search import BeamSearch
 from forethought.actor.categorical_cem import CategoricalCEM
 from forethought.actor.cem import CEM
-from forethought.actor.collocation import Collocation
 from forethought.actor.fallback import (
     Fallback,
     Hold,
@@ -22,6 +21,7 @@ from forethought.actor.hierarchical import Hierarchical
 from forethought.actor.icem import ICEM
 from forethought.actor.mixed import Mixed
 from forethought.actor.mppi import MPPI
+from forethought.actor.parallel_gradient import ParallelGradient
 from forethought.actor.predictive_sampling import PredictiveSampling
 from forethought.actor.projected_gradient import ProjectedGradient
 from forethought.actor.proposals import PolicyProposals
@@ -36,7 +36,7 @@ __all__ = [
     "MPPI",
     "BeamSearch",
     "CategoricalCEM",
-    "Collocation",
+    "ParallelGradient",
     "Fallback",
     "Gradient",
     "Halving",

@@ -35,8 +35,8 @@ class CategoricalCEM:
             number: while their probabilities are alike, one choice is held over the step.
         proposed_share: share of the first round's candidates that are proposals, where the agent
             has any.
-        settled: ends the search of a world whose elites' energies lie within so much of how far
-            apart they lay in the first round; None to run all rounds.
+        settled: ends the search of a world whose elites lie no further from their mean than this,
+            a choice being 1 and the others -1 (root mean square). None runs all rounds.
     """
 
     horizon: int = 8

@@ -76,14 +76,20 @@ class Clock:
 
     def time_for_another(self) -> bool:
         """Whether a call of a single candidate would be in time."""
-        return self.time_for(1)
+        self.stop()
+        return self._fitting() > 0
 
     def time_for(self, count: int, *, part: float = 1.0) -> bool:
-        """Whether a call of so many candidates, or some part of it, would be in time."""
-        self.stop()
-        return self._fitting(part) >= count
+        """Whether a call of so many candidates, or some part of it, would be in time.
 
-    def _fitting(self, part: float = 1.0) -> int:
+        Not so where it is not known how long any call takes.
+        """
+        self.stop()
+        if self.deadline_s is None:
+            return True
+        return self.pace is not None and self.pace.fitting(self.left / part) >= count
+
+    def _fitting(self) -> int:
         if self.deadline_s is None:
             return sys.maxsize
         if self.pace is None:

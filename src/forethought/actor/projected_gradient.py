@@ -80,8 +80,8 @@ class ProjectedGradient:
                 units = descent.next_step().requires_grad_()
                 imagination, scores = search.evaluate(search.box.actions(units))
                 energy = prices.lagrangian(scores)
-                anew = iteration % self.steps_per_price == self.steps_per_price - 1
-                if anew:
+                due = iteration % self.steps_per_price == self.steps_per_price - 1
+                if anew := due and bool(scores.margins):
                     prices.rise(scores)
                     energy = prices.lagrangian(scores)
                 (slope,) = torch.autograd.grad(energy.sum(), units)
@@ -139,15 +139,16 @@ class _Descent:
         slope = slope.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
         began = self.bar.isfinite()
         take = (energy <= self.bar) | anew
-        at = take[..., None, None]
         bar = energy if anew else torch.where(began, self.bar.lerp(energy, BAR_FOLLOWS), energy)
-        steepest = slope.abs().amax((-1, -2)).clamp_min(1e-30)
         rate = self.rate if anew else self._next_rate(units, slope, take)
+        units = torch.where(take[..., None, None], units, self.units)
+        slope = torch.where(take[..., None, None], slope, self.slope)
+        steepest = _steepest(units, slope)
         rate = torch.where(began, rate, self.planner.first_step / steepest)
         return replace(
             self,
-            units=torch.where(at, units, self.units),
-            slope=torch.where(at, slope, self.slope),
+            units=units,
+            slope=slope,
             rate=torch.minimum(rate, 2 / steepest),
             bar=torch.where(take, bar, self.bar),
         )
@@ -164,3 +165,11 @@ class _Descent:
         spectral = moved.square().sum((-1, -2)) / along
         onward = torch.where(along > 0, spectral, self.planner.longer * self.rate)
         return torch.where(take, onward, self.planner.shorter * self.rate)
+
+
+def _steepest(
+    units: Float[Tensor, "b n h a"], slope: Float[Tensor, "b n h a"]
+) -> Float[Tensor, "b n"]:
+    """The largest slope of each start, but for entries that cannot follow it out of the box."""
+    stuck = (units.abs() >= 1) & (slope * units < 0)
+    return slope.masked_fill(stuck, 0.0).abs().amax((-1, -2)).clamp_min(1e-30)
