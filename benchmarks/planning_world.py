@@ -63,7 +63,7 @@ def measure(benchmark: Benchmark) -> None:
     model, teacher = known(WORK / "lewm_trained", benchmark.seeds[0])
     ways = {
         "the peer's search": Way(planner=PEERS, imagine=model.imagine, executed=HORIZON),
-        "everything on": Way(planner=SHORT, imagine=fastest(model), executed=2),
+        "everything on": Way(planner=SHORT, imagine=model.imagine, executed=2),
     }
     for name, way in ways.items():
         label = name.replace(" ", "-").replace("'", "")
@@ -114,7 +114,10 @@ def one(task: int, way: Way, model: WorldModel, teacher: Teacher) -> tuple[bool,
 
 
 def towards(
-    goal: Float[Tensor, "1 1 d"], present: Float[Tensor, "1 1 d"], imagine: Imagine, model: WorldModel
+    goal: Float[Tensor, "1 1 d"],
+    present: Float[Tensor, "1 1 d"],
+    imagine: Imagine,
+    model: WorldModel,
 ) -> PlanningProblem:
     """LeWM's energy: the squared distance of the last latent from the goal's."""
 

@@ -71,7 +71,7 @@ class Sketch(nn.Module):
             seen = past.latest(self.predictor.window - 1)
             known = torch.cat([seen.latents, known], dim=1)
             moves = torch.cat([seen.actions, moves], dim=1)
-        return torch.cat([latents[:, None], self.predictor.unroll(known, moves)], dim=1)
+        return self.predictor.unroll(known, moves)
 
     def imagine(
         self,
