@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from forethought import data, recipes, worlds
 from forethought.cost import Calibration, Constraint, Guardrail, apart, guardrail, keep_away, limit
 from forethought.data import Dataset
-from forethought.learning import CalibrationConfig, calibrate
+from forethought.learning import CalibrationConfig, HierarchyTrainingConfig, calibrate
 from forethought.learning.calibrating import probe_key
+from forethought.learning.train import train
 from forethought.model import Model
+from forethought.world_model.hierarchy import HierarchyConfig, LevelConfig
 from forethought.worlds.pendulum_limits import ANGLE_LIMIT, TORQUE_LIMIT
 from forethought.worlds.point_hazards import HAZARD_RADIUS, SPEED_LIMIT
 from harness import WORK
@@ -78,8 +80,14 @@ GUARDED = (
 )
 
 
-def trained(name: str, seed: int) -> Model:
-    """The recipe's model on its own recordings; made once for all benchmarks that ask."""
+def trained(name: str, seed: int, *, level: LevelConfig | None = None) -> Model:
+    """A model on the recipe's own recordings; made once for all benchmarks that ask.
+
+    Args:
+        name: of the world and of its recipe.
+        seed: of the training.
+        level: a slower level on top, which the recipe has not; None for none.
+    """
     recipe = recipes.get(name)
     folder = WORK / "guarded" / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -92,8 +100,17 @@ def trained(name: str, seed: int) -> Model:
         resume=True,
         visible=False,
     )
+    config = recipes.configure(name, recording.signature, seed=seed)
     out = folder / f"run{seed}"
-    return recipes.train(recording, recipe=name, out=out, seed=seed, resume=True, visible=False)
+    if level is not None:
+        levels = HierarchyConfig(levels=(level,))
+        steps = (recipe.recording.episode_length - 1) // (
+            level.stride * config.world_model.action_block
+        )
+        hierarchy = HierarchyTrainingConfig(hierarchy=levels, horizon=min(4, steps))
+        config = replace(config, hierarchy=hierarchy)
+        out = folder / f"levels{seed}"
+    return train(recording, config, out, resume=True, visible=False)
 
 
 def fresh(model: Model, name: str, part: int) -> Calibration:

@@ -7,9 +7,10 @@ import statistics
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 
 from forethought import recipes, worlds
-from forethought.actor import CEM, ICEM, MPPI, Gradient
+from forethought.actor import CEM, ICEM, MPPI, Gradient, Hierarchical
 from forethought.cost import CalibrationWarning, Guardrail
 from forethought.evaluation import GuardingResults, evaluate_guardrails
 from forethought.evaluation.guarding import solvable_tasks
@@ -18,6 +19,7 @@ from forethought.model import Model
 from forethought.recipes.recipe import Acting
 from forethought.safety import SafetyConfig
 from forethought.types import Planner, World
+from forethought.world_model.hierarchy import LevelConfig
 from forethought.worlds.shifted import ShiftConfig, Shifted
 from guarded_worlds import GUARDED, Guarded, fresh, trained
 from harness import Benchmark, Figure, estimate, figure, main
@@ -30,6 +32,8 @@ SHIFTS = {
     "noise of 0.2": ShiftConfig(noise=0.2),
 }
 FIXED = SafetyConfig(adaptation=None, shield=None)
+STRIDE = 4
+"""Model steps in a step of the level above, where there is one."""
 
 
 def measure(benchmark: Benchmark) -> None:
@@ -54,16 +58,22 @@ class Study:
         self.world, self.seed = world, seed
         self.recipe = recipes.get(world.name)
         self.acting = recipes.acting(self.recipe)
-        self._model: Model | None = None
 
-    @property
+    @cached_property
     def model(self) -> Model:
         """Calibrated on episodes of its own; made when first asked for."""
-        if self._model is None:
-            model = trained(self.world.name, self.seed)
-            model.calibration = fresh(model, self.world.name, 0)
-            self._model = model
-        return self._model
+        return self._calibrated(trained(self.world.name, self.seed))
+
+    @cached_property
+    def levelled(self) -> Model:
+        """The same with a slower level on top, for the hierarchical planner."""
+        return self._calibrated(
+            trained(self.world.name, self.seed, level=LevelConfig(stride=STRIDE))
+        )
+
+    def _calibrated(self, model: Model) -> Model:
+        model.calibration = fresh(model, self.world.name, 0)
+        return model
 
     def parts(self) -> dict[str, Callable[[str], Sequence[Figure]]]:
         """Everything that is measured, by its label."""
@@ -77,6 +87,10 @@ class Study:
                 parts[f"{name}, risk {risk:g}"] = lambda label, planner=planner, risk=risk: (
                     self.told(label, self.run(rails(risk), planner=planner), risk)
                 )
+        levels = self.hierarchical()
+        parts["hierarchical, no guardrails"] = lambda label: self.told(
+            label, self.run([], planner=levels)
+        )
         risk = RISKS[0]
         for name, shift in SHIFTS.items():
             parts[f"{name}, risk {risk:g}"] = lambda label, shift=shift: self.told(
@@ -89,7 +103,7 @@ class Study:
         return parts
 
     def planners(self) -> dict[str, Planner]:
-        """Every flat planner with as many candidates as the recipe's own, give or take a few."""
+        """Every planner with as many candidates as the recipe's own, give or take a few."""
         own = self.acting.planner
         assert isinstance(own, CEM)
         same = {
@@ -102,7 +116,20 @@ class Study:
             "iCEM": ICEM(**same, num_elites=own.num_elites),
             "MPPI": MPPI(**same, num_elites=2 * own.num_elites),
             "gradient": Gradient(horizon=own.horizon, num_restarts=8, num_iterations=16),
+            "hierarchical": self.hierarchical(),
         }
+
+    def hierarchical(self) -> Hierarchical:
+        """Two slow steps ahead, and the first of them by the recipe's own search."""
+        own = self.acting.planner
+        assert isinstance(own, CEM)
+        slow = CEM(
+            horizon=2,
+            num_samples=own.num_samples,
+            num_iterations=own.num_iterations,
+            num_elites=own.num_elites,
+        )
+        return Hierarchical(upper=slow, lower=replace(own, horizon=STRIDE))
 
     def run(
         self,
@@ -114,15 +141,14 @@ class Study:
     ) -> GuardingResults:
         """Episodes of an agent, in the world as it was recorded or another."""
         acting = replace(self.acting, planner=planner or self.acting.planner)
+        model = self.levelled if isinstance(planner, Hierarchical) else self.model
 
         def make(count: int) -> World:
             world = worlds.make(self.world.name, count)
             return world if shift is None else Shifted(world, shift)
 
         return evaluate_guardrails(
-            lambda goals, count: acting.agent(
-                self.model, goals, count, guardrails=rails, safety=safety
-            ),
+            lambda goals, count: acting.agent(model, goals, count, guardrails=rails, safety=safety),
             make,
             self.world.rails(RISKS[0]),
             self.protocol(EPISODES),

@@ -89,6 +89,8 @@ class Benchmark:
         data: folder of the real recordings, where it needs them.
         resume: whether what an interrupted benchmark left is continued.
         only: what the labels of the parts to be measured begin with; empty for all.
+        device: where it is run, by PyTorch's name; None where the benchmark chooses.
+        rehearsal: whether it is run at a smaller size, whose results are not kept.
         earlier: seconds that went into figures which were taken as they were.
     """
 
@@ -97,6 +99,8 @@ class Benchmark:
     data: Path | None
     resume: bool = False
     only: str = ""
+    device: str | None = None
+    rehearsal: bool = False
     earlier: float = 0.0
     figures: list[Figure] = field(default_factory=list)
 
@@ -154,6 +158,7 @@ def main(
     parser.add_argument("--data", type=Path, default=os.environ.get("FORETHOUGHT_DATA"))
     parser.add_argument("--resume", action="store_true", help="continue an interrupted run")
     parser.add_argument("--only", default="", help="measure parts whose labels begin like this")
+    parser.add_argument("--device", help="where to run, for benchmarks that can run elsewhere")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     if name != "allocation":
@@ -166,6 +171,7 @@ def main(
         data=data,
         resume=arguments.resume,
         only=arguments.only,
+        device=arguments.device,
     )
     measure(benchmark)
     content = {
@@ -176,8 +182,9 @@ def main(
         "seconds": round(benchmark.earlier + time.time() - started, 1),
         "figures": [asdict(one) for one in benchmark.figures],
     }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
+    if not benchmark.rehearsal:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
     missed = [one.name for one in benchmark.figures if one.holds is False]
     print(f"\n{len(missed)} of {len(benchmark.figures)} figures missed their goal", *missed)
 

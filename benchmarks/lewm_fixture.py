@@ -91,8 +91,8 @@ def configuration(
     }
 
 
-def build(peer: Any, config: dict[str, Any], generator: torch.Generator) -> nn.Module:
-    """The peer's model, with random weights, in acting mode."""
+def construct(peer: Any, config: dict[str, Any]) -> nn.Module:
+    """The peer's model as the peer would begin to train it."""
 
     def settings(name: str) -> dict[str, Any]:
         return {k: v for k, v in config[name].items() if k not in ("_target_", "norm_fn")}
@@ -104,13 +104,18 @@ def build(peer: Any, config: dict[str, Any], generator: torch.Generator) -> nn.M
     for unused in ("size", "pretrained", "use_mask_token"):
         del vit[unused]
     encoder = peer.ViTModel(peer.ViTConfig(**vit), add_pooling_layer=False, use_mask_token=False)
-    model = peer.LeWM(
+    return peer.LeWM(
         encoder,
         peer.Predictor(**settings("predictor")),
         peer.Embedder(**settings("action_encoder")),
         mlp("projector"),
         mlp("pred_proj"),
     )
+
+
+def build(peer: Any, config: dict[str, Any], generator: torch.Generator) -> nn.Module:
+    """The peer's model, with random weights, in acting mode."""
+    model = construct(peer, config)
     for name, value in model.state_dict().items():
         drawn = torch.randn(value.shape, generator=generator)
         if name.endswith("running_var"):

@@ -53,9 +53,8 @@ def point_model(*, errors: Sequence[float] = (0.0,) * 400, horizon: int = 4) -> 
         ModelConfig(world_model=config, probes=NAMES), SIGNATURE, normalisers, notes
     ).eval()
     model.world_model.perception.forward = lambda seen: seen[STATE][:, -1:].clone()
-    model.world_model.predictor.forward = lambda latents, actions: (
-        latents[:, -1] + actions[:, -1].unflatten(-1, (BLOCK, 2)).sum(1, keepdim=True)
-    )
+    pushes = torch.eye(2).repeat(BLOCK, 1)
+    model.world_model.predictor.begin_linear(torch.zeros(2, 2), pushes, torch.zeros(2))
     model.mlp_probe.forward = lambda latents: latents[..., 0, :]
     model.calibration = point_calibration(errors, horizon)
     return model

@@ -99,7 +99,8 @@ def test_live_errors_are_those_of_what_was_truly_done_since() -> None:
         for _ in range(9):
             done.append(agent.act(seen).action[0])
             seen = point.push(np.array([done[-1], 0.0]))
-    imagined, came = agent._safety._foreseen(agent._safety._trail.before_acting())
+    with torch.no_grad():
+        imagined, came = agent._safety._foreseen(agent._safety._trail.before_acting())
     errors = (imagined["position.x < 1000"] - came["position.x < 1000"])[0]
     # At the time of the latest comparison eight pushes were known.
     expected = [0.5 * sum(done[8 - 2 * n : 8]) for n in (1, 2, 3)]

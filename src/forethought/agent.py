@@ -241,7 +241,8 @@ class Agent:
         action, changes = self._shielded(latents, execution)
         if self._memory:
             self._taken = (*self._taken, action)[-self._memory :]
-        shielded = np.isin(np.arange(self.num_agents), [change.agent for change in changes])
+        shielded = np.zeros(self.num_agents, dtype=bool)
+        shielded[[change.agent for change in changes]] = True
         self._execution = replace(
             execution, step=execution.step + 1, kept_to=execution.kept_to & ~shielded
         )
@@ -487,9 +488,17 @@ class Agent:
             go_on=partial(world_model.go_on, past=past, chance=chance),
             follow=partial(world_model.follow, past=past),
             propose=None if self._proposals is None else partial(self._proposed, latents),
+            sketch=self._sketched(latents, past),
             toward=self._toward,
             now=self._time.now,
         )
+
+    def _sketched(
+        self, latents: Float[Tensor, "b k d"], past: Past | None
+    ) -> Callable[[Float[Tensor, "b n h a"]], Imagination] | None:
+        """How candidates are imagined more cheaply, where the model has a sketch."""
+        sketch, normalise = self.model.sketch, self.model.world_model.normalise
+        return sketch and partial(sketch.imagine, latents, normalise=normalise, past=past)
 
     def _proposed(
         self, latents: Float[Tensor, "b k d"], number: int, horizon: int, generator: torch.Generator

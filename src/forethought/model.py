@@ -37,6 +37,7 @@ from forethought.types import Distance, ForethoughtError, Signature
 from forethought.world_model.hierarchy import HierarchyConfig
 from forethought.world_model.hindsight import HindsightConfig
 from forethought.world_model.probes import LinearProbe, MLPProbe
+from forethought.world_model.sketch import SketchConfig
 from forethought.world_model.world_model import WorldModel, WorldModelConfig
 
 FORMAT = 1
@@ -57,6 +58,7 @@ class ModelConfig:
         probes: names of the quantities that probes read from the latent; empty for none.
         hindsight: heads that tell what was done between two states; None for none.
         hierarchy: levels above the world model; None for none.
+        sketch: a cheap predictor of what the world model foresees; None for none.
     """
 
     world_model: WorldModelConfig
@@ -64,6 +66,7 @@ class ModelConfig:
     probes: tuple[str, ...] = ()
     hindsight: HindsightConfig | None = None
     hierarchy: HierarchyConfig | None = None
+    sketch: SketchConfig | None = None
 
 
 class Model(nn.Module, ModelHubMixin, library_name="forethought", tags=["world-model", "jepa"]):
@@ -101,6 +104,7 @@ class Model(nn.Module, ModelHubMixin, library_name="forethought", tags=["world-m
         if config.probes:
             self.linear_probe = LinearProbe(tokens * width, len(config.probes))
             self.mlp_probe = MLPProbe(tokens * width, len(config.probes))
+        self.sketch = config.sketch.build(*sizes) if config.sketch else None
 
     @property
     def distance(self) -> Distance:

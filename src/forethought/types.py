@@ -269,10 +269,32 @@ class Imagination:
 
     def pick(self, index: Int[Tensor, "b c"]) -> Imagination:
         """Some of the candidates, by their index in each world, with all their outcomes."""
+        worlds, rows = self._places(index)
+        return self._each(lambda values: values[worlds, rows])
+
+    def put(self, index: Int[Tensor, "b c"], num_candidates: int) -> Imagination:
+        """The inverse of :meth:`pick`: the candidates at their places among so many, which are NaN.
+
+        Args:
+            index: the place of each, in each world.
+            num_candidates: that there are, these included.
+        """
+        worlds, rows = self._places(index)
+
+        def among_all(values: Tensor) -> Tensor:
+            count = num_candidates * self.num_outcomes
+            places = values.new_full((len(values), count, *values.shape[2:]), torch.nan)
+            return places.index_put((worlds, rows), values)
+
+        return self._each(among_all)
+
+    def _places(
+        self, index: Int[Tensor, "b c"]
+    ) -> tuple[Int[Tensor, "b 1"], Int[Tensor, "b c_times_m"]]:
+        """Where candidates lie in each world, with all their outcomes."""
         rows = index[..., None] * self.num_outcomes
         rows = (rows + torch.arange(self.num_outcomes, device=index.device)).flatten(1)
-        worlds = torch.arange(len(index), device=index.device)[:, None]
-        return self._each(lambda values: values[worlds, rows])
+        return torch.arange(len(index), device=index.device)[:, None], rows
 
     def where(self, take: Bool[Tensor, " b"], other: Imagination) -> Imagination:
         """This imagination in the worlds to take, the other's in the rest."""
@@ -394,7 +416,7 @@ class Pace:
         foretold = self.seconds(count)
         share = self.call_s / foretold
         error = 0.5 * (min(seconds / foretold, 2.0) - 1) / (share**2 + (1 - share) ** 2)
-        slowest = max(min(seconds / foretold, 4.0), 1 + 0.95 * (self.slowest - 1))
+        slowest = max(min(seconds / foretold, 4.0), 1 + 0.99 * (self.slowest - 1))
         return Pace(
             call_s=self.call_s * (1 + error * share),
             candidate_s=self.candidate_s * (1 + error * (1 - share)),
@@ -546,6 +568,10 @@ class PlanningProblem:
             None where that is not offered.
         propose: candidates that come from elsewhere than the search: so many model action sequences
             ``(b, n, h, a)`` of a horizon; None where there are none. See :class:`Proposer`.
+        sift: imagines and scores candidates of which only the best so many are wanted; the others
+            may come back as NaN, with the worst of scores. None where all are imagined.
+        sketch: ``imagine`` by a cheaper and coarser model, which foresees one future of each
+            candidate; None where there is none.
         toward: energies of coming to given latents ``(b, k, d)`` instead, for plans that are made
             on several levels; None where there is one.
         above: the same problem by the slower clock of the level above; None on the highest.
@@ -562,6 +588,8 @@ class PlanningProblem:
         | None
     ) = None
     propose: Callable[[int, int, torch.Generator], Float[Tensor, "b n h a"]] | None = None
+    sift: Callable[[Float[Tensor, "b n h a"], int], tuple[Imagination, Scores]] | None = None
+    sketch: Callable[[Float[Tensor, "b n h a"]], Imagination] | None = None
     toward: Callable[[Float[Tensor, "b k d"]], Callable[[Imagination], Scores]] | None = None
     above: PlanningProblem | None = None
     now: Callable[[], float] = time.perf_counter
@@ -637,7 +665,10 @@ class Regulariser(Protocol):
 
 @runtime_checkable
 class Distance(Protocol):
-    """How far apart two latents are, e.g. in steps: ``(..., k, d)`` twice to ``(...)``."""
+    """How far apart two latents are, e.g. in steps: ``(..., k, d)`` twice to ``(...)``.
+
+    Leading dimensions broadcast, so that a goal which many states share is looked at once.
+    """
 
     def __call__(self, start: Tensor, goal: Tensor) -> Tensor:
         """See the class."""

@@ -13,12 +13,15 @@ from forethought.actor import (
     ICEM,
     MPPI,
     BeamSearch,
+    Halving,
     Hierarchical,
     Hold,
     LeastViolation,
     Mixed,
     ProjectedGradient,
     Retreat,
+    Rung,
+    Screened,
     Stop,
 )
 from forethought.configurator import Search, ShownGoal, read_task, task_schema
@@ -156,6 +159,28 @@ def test_a_number_that_the_planner_has_not() -> None:
 
     with pytest.raises(ForethoughtError, match="Gradient has no 'num_elites'"):
         Search(elites=3).applied(Gradient())
+    with pytest.raises(ForethoughtError, match="Gradient has no 'num_samples'"):
+        Search(screened=0.5).applied(Gradient())
+
+
+def test_candidates_are_screened_first_and_then_halved(written) -> None:
+    """On the lowest level; numbers go to the planner within."""
+    said = "{samples: 9, screened: 0.25, halving: [{steps: 1}, {steps: 3, share: 0.2}]}"
+    search = read_task(written(f"goal: {{state: [1]}}\nplanner: {said}")).search
+    inner = Screened(planner=CEM(num_samples=9), share=0.25)
+    sifted = Halving(planner=inner, rungs=(Rung(steps=1), Rung(steps=3, share=0.2)))
+    assert search.applied(CEM()) == sifted
+    upper = CEM(horizon=2)
+    planner = Hierarchical(upper=upper, lower=CEM())
+    assert search.applied(planner) == Hierarchical(upper=upper, lower=sifted)
+    again = Search(horizon=5).applied(sifted)
+    assert isinstance(again, Halving) and again.horizon == planner_horizon(again) == 5
+
+
+def test_screening_needs_a_sketch(written, model) -> None:
+    task = read_task(written("goal: {state: [1]}\nplanner: {screened: 0.25}"))
+    with pytest.raises(ForethoughtError, match=r"planner\.screened: this model has no sketch"):
+        task.acting(model)
 
 
 def test_every_example_of_an_error_is_right(written) -> None:
@@ -166,6 +191,8 @@ def test_every_example_of_an_error_is_right(written) -> None:
             text = example
         elif key == "retreat":
             text = f"fallback: {{{example}}}"
+        elif key in ("halving", "screened"):
+            text = f"planner: {{{example}}}"
         elif key in inside:
             text = f"goal: {{{example}}}"
         elif key in ("risk", "only_when"):
@@ -248,6 +275,9 @@ BAD = [
     ("fallback: {retreat: {steps: 0}}", 3, "fallback.retreat.steps", "greater than 0"),
     ("planner: {horizon: 2.5}", 3, "planner.horizon", "expected a valid integer"),
     ("planner: {samples: 4, elites: 8}", 3, "planner.elites", "Lower elites"),
+    ("planner: {screened: 2}", 3, "planner.screened", "expected less than or equal to 1"),
+    ("planner: {halving: [{steps: 0}]}", 3, "planner.halving.0.steps", "greater than 0"),
+    ("planner: {halving: [{steps: 2}, {steps: 1}]}", 3, "planner.halving", "after more steps"),
 ]
 
 

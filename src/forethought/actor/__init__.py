@@ -16,6 +16,7 @@ from forethought.actor.fallback import (
     Stop,
 )
 from forethought.actor.gradient import Gradient
+from forethought.actor.halving import Halving, Rung
 from forethought.actor.hierarchical import Hierarchical
 from forethought.actor.icem import ICEM
 from forethought.actor.mixed import Mixed
@@ -24,8 +25,10 @@ from forethought.actor.parallel_gradient import ParallelGradient
 from forethought.actor.predictive_sampling import PredictiveSampling
 from forethought.actor.projected_gradient import ProjectedGradient
 from forethought.actor.proposals import PolicyProposals
+from forethought.actor.screened import Screened
 from forethought.actor.search import shift
 from forethought.actor.shield import Shield, Verdict
+from forethought.actor.sketched import Sketched
 
 __all__ = [
     "CEM",
@@ -36,6 +39,7 @@ __all__ = [
     "ParallelGradient",
     "Fallback",
     "Gradient",
+    "Halving",
     "Hierarchical",
     "Hold",
     "LeastViolation",
@@ -45,7 +49,10 @@ __all__ = [
     "PredictiveSampling",
     "ProjectedGradient",
     "Retreat",
+    "Rung",
+    "Screened",
     "Shield",
+    "Sketched",
     "Stop",
     "Verdict",
     "shift",

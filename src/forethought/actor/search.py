@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -117,7 +118,7 @@ def fork(generator: torch.Generator) -> torch.Generator:
 
 
 SMALL = 24
-"""Candidates of a round where there is a deadline to keep.
+"""Candidates of a round where there is a deadline to keep, unless few take about as long as many.
 
 What a round has found is used by the next one: many small rounds find more than a few large ones
 with as many candidates, whatever their number, down to about this size."""
@@ -153,7 +154,7 @@ class Search:
         self.clock, self.best = Clock(deadline_s, pace, problem.now), Best()
         self._agreement = settled
         self._settled: Bool[Tensor, " b"] | None = None
-        self._small: bool | None = None
+        self._least: int | None = None
         self._done, self._in_time = 0.0, True
 
     def rounds(self, most: int) -> Iterator[int]:
@@ -185,13 +186,9 @@ class Search:
             units: candidates in units of the box; where time is short only the first of them count.
             count: elites of a whole round; a smaller one has fewer in proportion.
         """
-        imagination, scores = self.evaluate(self.box.actions(units))
+        imagination, scores = self.evaluate(self.box.actions(units), count)
         seen = scores.energy.shape[1]
-        ranked = self.offer(
-            imagination,
-            scores,
-            min(count, seen, max(HANDFUL, round(count * seen / units.shape[1]))),
-        )
+        ranked = self.offer(imagination, scores, _in_proportion(count, seen, units.shape[1]))
         elites = gather(units, ranked.index)
         self._settle(elites, ranked)
         return elites, ranked
@@ -200,10 +197,17 @@ class Search:
         """Takes in candidates that were evaluated; the best ``count`` of them."""
         return self.best.offer(imagination, scores, count, settled=self._settled)
 
-    def evaluate(self, actions: Float[Tensor, "b n h a"]) -> tuple[Imagination, Scores]:
+    def evaluate(
+        self, actions: Float[Tensor, "b n h a"], wanted: int | None = None
+    ) -> tuple[Imagination, Scores]:
         """Rolls out and scores as many candidates as there is time for, from the first one on.
 
         At least one; all of them, in one call, where there is no deadline.
+
+        Args:
+            actions: candidates.
+            wanted: how many of the best are asked for, where the others may be sifted out; None for
+                all as they are.
         """
         whole, done = actions.shape[1], 0
         size, parts = self._size(whole), []
@@ -211,7 +215,8 @@ class Search:
             count = self.clock.call(size - done, least=0 if parts else 1)
             if not count:
                 break
-            parts.append(evaluate(self.problem, actions[:, done : done + count]))
+            some = None if wanted is None else _in_proportion(wanted, count, whole)
+            parts.append(evaluate(self.problem, actions[:, done : done + count], some))
             done += count
             size = self._size(whole) if done == size else size
         self._done += done / whole
@@ -223,7 +228,8 @@ class Search:
         return self.best.plan(self.clock, in_time=self._in_time)
 
     def _size(self, whole: int) -> int:
-        """Candidates of a round: few where a deadline is to be kept, unless few take as long.
+        """Candidates of a round: few where a deadline is to be kept, but so many that calls take
+        no longer for being called than for their candidates.
 
         Where that is not known, the first few tell.
         """
@@ -231,9 +237,9 @@ class Search:
             return whole
         self.clock.stop()
         pace = self.clock.pace
-        if self._small is None and pace is not None:
-            self._small = pace.call_s < SMALL * pace.candidate_s
-        return whole if self._small is False else min(whole, SMALL)
+        if self._least is None and pace is not None:
+            self._least = max(SMALL, 2 ** math.ceil(math.log2(pace.call_s / pace.candidate_s)))
+        return min(whole, self._least or SMALL)
 
     def _settle(self, elites: Float[Tensor, "b e h a"], ranked: Ranked) -> None:
         """Worlds whose elites agree have settled; not where they violate guardrails."""
@@ -430,11 +436,25 @@ def _where(take: Tensor, new: Tensor, old: Tensor) -> Tensor:
 
 
 def evaluate(
-    problem: PlanningProblem, actions: Float[Tensor, "b n h a"]
+    problem: PlanningProblem, actions: Float[Tensor, "b n h a"], wanted: int | None = None
 ) -> tuple[Imagination, Scores]:
-    """Rolls candidates out once and scores them."""
+    """Rolls candidates out once and scores them.
+
+    Args:
+        problem: what to imagine with and how to score.
+        actions: candidates.
+        wanted: how many of the best are asked for, where the others may be sifted out; None for all
+            as they are.
+    """
+    if wanted is not None and problem.sift is not None:
+        return problem.sift(actions, wanted)
     imagination = problem.imagine(actions)
     return imagination, problem.score(imagination)
+
+
+def _in_proportion(elites: int, seen: int, whole: int) -> int:
+    """Elites of the part of a round that was seen."""
+    return min(elites, seen, max(HANDFUL, round(elites * seen / whole)))
 
 
 def without_gradient(imagination: Imagination, scores: Scores) -> tuple[Imagination, Scores]:

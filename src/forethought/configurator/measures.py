@@ -17,11 +17,14 @@ from forethought.actor import (
     BeamSearch,
     CategoricalCEM,
     Gradient,
+    Halving,
     Hierarchical,
     Mixed,
     ParallelGradient,
     PredictiveSampling,
     ProjectedGradient,
+    Screened,
+    Sketched,
 )
 from forethought.configurator.recorded import Recorded
 from forethought.configurator.task import ShownGoal, Task
@@ -319,4 +322,6 @@ def planner_horizon(planner: Planner) -> int | None:
         return planner_horizon(planner.lower)
     if isinstance(planner, Mixed):
         return planner_horizon(planner.first)
+    if isinstance(planner, Halving | Screened | Sketched):
+        return planner_horizon(planner.planner)
     return planner.horizon if isinstance(planner, FLAT) else None

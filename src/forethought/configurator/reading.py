@@ -11,7 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from forethought.configurator.task import Search, ShownGoal, Task
-from forethought.configurator.task_file import GoalPart, TaskPart
+from forethought.configurator.task_file import GoalPart, PlannerPart, TaskPart
 from forethought.cost.region import RegionGoal
 from forethought.cost.shown import named_goal
 from forethought.marked_yaml import line_of, read_yaml
@@ -37,6 +37,8 @@ EXAMPLES = {
     "fallback": "fallback: stop",
     "retreat": "retreat: {steps: 10}",
     "planner": "planner: {horizon: 4, samples: 64, iterations: 2, elites: 8}",
+    "halving": "halving: [{steps: 1, share: 0.5}]",
+    "screened": "screened: 0.25",
 }
 """How each key is written, for errors about it."""
 
@@ -62,13 +64,24 @@ def read_task(path: Path | str) -> Task:
         terms=part.build_terms(),
         guardrails=tuple(one.build_guardrail() for one in part.guardrails),
         fallback=part.fallback.build(),
-        search=Search(**part.planner.model_dump()),
+        search=_search(part.planner),
     )
 
 
 def task_schema() -> dict[str, Any]:
     """The JSON Schema of task files, for editors."""
     return {"title": "Forethought task", **TaskPart.model_json_schema()}
+
+
+def _search(part: PlannerPart) -> Search:
+    return Search(
+        horizon=part.horizon,
+        samples=part.samples,
+        iterations=part.iterations,
+        elites=part.elites,
+        screened=part.screened,
+        halving=tuple(one.build() for one in part.halving),
+    )
 
 
 def _goal(path: Path, tree: yaml.Node | None, part: GoalPart) -> ShownGoal | RegionGoal:

@@ -5,7 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 
 from forethought import recipes
-from forethought.actor import CEM, Fallback, Hierarchical, LeastViolation, Mixed
+from forethought.actor import (
+    CEM,
+    Fallback,
+    Halving,
+    Hierarchical,
+    LeastViolation,
+    Mixed,
+    Rung,
+    Screened,
+    Sketched,
+)
+from forethought.actor.sifting import RoundPlanner
 from forethought.agent import Agent
 from forethought.cost.guardrail import Guardrail
 from forethought.cost.region import RegionGoal
@@ -36,12 +47,16 @@ class Search:
         samples: candidates in a round.
         iterations: rounds.
         elites: candidates that the next round is drawn around.
+        screened: share of the candidates that the model's sketch lets through; None for all.
+        halving: where candidates are judged on the way.
     """
 
     horizon: int | None = None
     samples: int | None = None
     iterations: int | None = None
     elites: int | None = None
+    screened: float | None = None
+    halving: tuple[Rung, ...] = ()
 
     def applied(self, planner: Planner) -> Planner:
         """The same planner with these numbers; of a hierarchical one, the lowest level.
@@ -49,23 +64,36 @@ class Search:
         Of a mixed one both parts get the horizon, and the first the rest.
 
         Raises:
-            ForethoughtError: the planner has no such number.
+            ForethoughtError: the planner has no such number, or no rounds of candidates to sift.
         """
         if isinstance(planner, Hierarchical):
             return replace(planner, lower=self.applied(planner.lower))
         if isinstance(planner, Mixed):
             second = Search(horizon=self.horizon).applied(planner.second)
             return replace(planner, first=self.applied(planner.first), second=second)
-        names = {"samples": "num_samples", "iterations": "num_iterations", "elites": "num_elites"}
-        said = {one.name: getattr(self, one.name) for one in fields(self)}
-        changes = {names.get(name, name): value for name, value in said.items() if value}
+        if isinstance(planner, Halving | Screened | Sketched):
+            return replace(planner, planner=self.applied(planner.planner))
+        said = {
+            "horizon": self.horizon,
+            "num_samples": self.samples,
+            "num_iterations": self.iterations,
+            "num_elites": self.elites,
+        }
+        changes = {name: value for name, value in said.items() if value}
         known = {one.name for one in fields(planner)}  # type: ignore[arg-type]
-        if unknown := sorted(changes.keys() - known):
+        needed = {"num_samples"} if self.screened or self.halving else set()
+        if unknown := sorted((changes.keys() | needed) - known):
             raise ForethoughtError(
                 f"planner: {type(planner).__name__} has no {unknown[0]!r}, it has {sorted(known)}. "
                 "Leave it out of the task, or train by a recipe that plans otherwise."
             )
-        return replace(planner, **changes)  # type: ignore[type-var]
+        return self._sifted(replace(planner, **changes))  # type: ignore[type-var]
+
+    def _sifted(self, planner: RoundPlanner) -> Planner:
+        """The planner within what drops candidates."""
+        if self.screened:
+            planner = Screened(planner=planner, share=self.screened)
+        return Halving(planner=planner, rungs=self.halving) if self.halving else planner
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -92,8 +120,14 @@ class Task:
         That of the model's recipe, or by CEM where that plans nothing.
 
         Raises:
-            ForethoughtError: no recipe of that name, or a planner without a number that is said.
+            ForethoughtError: no recipe of that name, a planner without a number that is said, or
+                no sketch to screen by.
         """
+        if self.search.screened and model.sketch is None:
+            raise ForethoughtError(
+                "planner.screened: this model has no sketch to screen candidates by. Leave it out "
+                "of the task, or train with TrainConfig.sketch."
+            )
         name = model.notes.get("recipe")
         usual = (recipes.get(name).acting if name else None) or Acting(planner=CEM())
         return replace(usual, planner=self.search.applied(usual.planner))

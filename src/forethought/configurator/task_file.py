@@ -21,7 +21,13 @@
       - limit: {quantity: position.y, below: 40}
         only_when: {limit: {quantity: position.x, above: 30}}
     fallback: stop             # or hold, least_violation, {retreat: {steps: 10}}
-    planner: {horizon: 4, samples: 64, iterations: 2, elites: 8}    # the recipe's where not said
+    planner:                   # optional: the recipe's where not said
+      horizon: 4
+      samples: 64
+      iterations: 2
+      elites: 8
+      halving: [{steps: 1, share: 0.5}]    # after a model step only the better half goes on
+      screened: 0.25           # share of the candidates that the model's sketch lets through
 """
 
 from __future__ import annotations
@@ -41,7 +47,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from forethought.actor import Fallback, Hold, LeastViolation, Retreat, Stop
+from forethought.actor import CEM, Fallback, Halving, Hold, LeastViolation, Retreat, Rung, Stop
 from forethought.cost.constraints import (
     AllOf,
     AnyOf,
@@ -71,6 +77,7 @@ def _with_exponent(value: Any) -> Any:
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False), BeforeValidator(_with_exponent)]
 Count = Annotated[PositiveInt, Field(strict=True)]
+Share = Annotated[Number, Field(gt=0, le=1)]
 Name = Annotated[str, Field(strict=True, min_length=1)]
 Ends = Annotated[list[Number | None], Field(min_length=2, max_length=2)]
 """Least and largest; null where there is none."""
@@ -309,6 +316,17 @@ class FallbackPart(Choice):
         return Hold() if self.hold is not None else Stop()
 
 
+class RungPart(Part):
+    """Where candidates are judged on the way, and the share of them that goes on."""
+
+    steps: Count
+    share: Share = 0.5
+
+    def build(self) -> Rung:
+        """The rung."""
+        return Rung(steps=self.steps, share=self.share)
+
+
 class PlannerPart(Part):
     """What is to be different about the recipe's planner."""
 
@@ -316,6 +334,14 @@ class PlannerPart(Part):
     samples: Count | None = None
     iterations: Count | None = None
     elites: Count | None = None
+    screened: Share | None = None
+    halving: list[RungPart] = []
+
+    @field_validator("halving")
+    @classmethod
+    def _in_order(cls, rungs: list[RungPart]) -> list[RungPart]:
+        Halving(planner=CEM(), rungs=tuple(one.build() for one in rungs))
+        return rungs
 
     @model_validator(mode="after")
     def _sound(self) -> PlannerPart:

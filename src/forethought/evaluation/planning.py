@@ -6,8 +6,9 @@ that already satisfy the goal are left out; success both at any time and at the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import count, islice
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,6 +29,22 @@ class Actor(Protocol):
 
     def act_batch(self, observation: Mapping[str, Any]) -> Decision:
         """The next action of every agent, from observations ``(b, ...)`` per key."""
+        ...
+
+
+class Setting(Protocol):
+    """Where an agent acts: as much of a :class:`forethought.types.World` as acting needs."""
+
+    def reset(self, seeds: Sequence[int]) -> Observation:
+        """See :class:`forethought.types.World`."""
+        ...
+
+    def goal(self) -> Observation:
+        """See :class:`forethought.types.World`."""
+        ...
+
+    def step(self, actions: np.ndarray) -> Observation:
+        """See :class:`forethought.types.World`."""
         ...
 
 
@@ -381,21 +398,31 @@ def _outcome(
     )
 
 
+def searches(
+    make_agent: MakeAgent, setting: Setting, *, budget: int, seed: int
+) -> Iterator[Decision]:
+    """The decisions in which a single agent searches, task after task, without end.
+
+    Args:
+        make_agent: builds the agent.
+        setting: where it acts, alone.
+        budget: world steps in an episode.
+        seed: tasks are drawn from seeds from here on.
+    """
+    for task in count(seed):
+        observation = setting.reset([task])
+        agent = make_agent(setting.goal(), 1)
+        for _ in range(budget):
+            decision = agent.act_batch(observation)
+            if decision.plan_step == 0:
+                yield decision
+            observation = setting.step(decision.action)
+
+
 def _latency(
     make_agent: MakeAgent, make_world: Callable[[int], World], protocol: PlanningProtocol
 ) -> dict[str, float]:
     """Milliseconds of the decisions in which a single agent searches."""
-    world = make_world(1)
-    milliseconds: list[float] = []
-    task = protocol.seed
-    while len(milliseconds) < protocol.latency_decisions + 5:
-        observation = world.reset([task])
-        agent = make_agent(world.goal(), 1)
-        for _ in range(protocol.budget):
-            decision = agent.act_batch(observation)
-            if decision.plan_step == 0:
-                milliseconds.append(1000 * decision.seconds)
-            observation = world.step(decision.action)
-        task += 1
-    settled = np.array(milliseconds[5:])
+    found = searches(make_agent, make_world(1), budget=protocol.budget, seed=protocol.seed)
+    settled = np.array([1000 * d.seconds for d in islice(found, 5, protocol.latency_decisions + 5)])
     return {"median": float(np.median(settled)), "p99": float(np.percentile(settled, 99))}

@@ -19,6 +19,7 @@ from forethought.learning.masked import MaskedPredictorConfig, MaskedPretraining
 from forethought.learning.masks import BlockMasks, MomentMasks
 from forethought.learning.pretraining import ObjectiveConfig, PretrainingStage
 from forethought.learning.probing import ProbeTrainingConfig
+from forethought.learning.sketching import SketchReport, SketchTrainingConfig, train_sketch
 from forethought.learning.train import TrainConfig, train
 from forethought.learning.trainer import OptimiserConfig
 
@@ -46,6 +47,8 @@ __all__ = [
     "PretrainConfig",
     "PretrainingStage",
     "ProbeTrainingConfig",
+    "SketchReport",
+    "SketchTrainingConfig",
     "SquaredError",
     "TrainConfig",
     "action_chunks",
@@ -55,4 +58,5 @@ __all__ = [
     "pretraining_of",
     "train",
     "train_fear",
+    "train_sketch",
 ]

@@ -36,7 +36,7 @@ from forethought.learning.calibrating import check_recorded, probe_key
 from forethought.learning.checkpoint import step_generator
 from forethought.learning.critic import target_of
 from forethought.learning.folder import METRICS, claim_folder
-from forethought.learning.latents import LatentEpisodes, encode_rows
+from forethought.learning.latents import LatentEpisodes
 from forethought.learning.metrics import JSONLines
 from forethought.learning.relabelling import Relabelling
 from forethought.learning.trainer import Loop, LoopConfig, OptimiserConfig, Stage
@@ -393,11 +393,7 @@ def _relabelled(
     keys = [*model.world_model.perception.keys]
     keys += [key] if key and key not in keys else []
     arrays = data.load(ids, keys=keys, image_size=model.image_size, cache=cache)
-    episodes = LatentEpisodes(
-        latents=encode_rows(model.world_model, arrays),
-        offsets=arrays.offsets,
-        block=model.config.world_model.action_block,
-    )
+    episodes = LatentEpisodes.of(model.world_model, arrays)
     recorded = arrays.observation[key] if key else None
     return episodes, task.costs(model, arrays, episodes, recorded)
 

@@ -29,6 +29,15 @@ class LatentEpisodes:
     offsets: Int[Tensor, " episodes_plus_1"]
     block: int
 
+    @classmethod
+    def of(cls, world_model: WorldModel, arrays: EpisodeArrays) -> LatentEpisodes:
+        """Episodes as a world model perceives them."""
+        return cls(
+            latents=encode_rows(world_model, arrays),
+            offsets=arrays.offsets,
+            block=world_model.config.action_block,
+        )
+
     def joined(self, others: LatentEpisodes) -> LatentEpisodes:
         """These episodes, and others behind them."""
         return LatentEpisodes(

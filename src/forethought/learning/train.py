@@ -33,7 +33,7 @@ from forethought.learning.inferred_actions import (
     InferringStage,
     infer,
 )
-from forethought.learning.latents import LatentEpisodes, encode_rows
+from forethought.learning.latents import LatentEpisodes
 from forethought.learning.metrics import JSONLines, TensorBoard
 from forethought.learning.preparation import perceived, vector_normalisers
 from forethought.learning.pretraining import ObjectiveConfig, PretrainingStage
@@ -43,6 +43,7 @@ from forethought.learning.probing import (
     fit_probes,
     probe_report,
 )
+from forethought.learning.sketching import SketchReport, SketchStage, SketchTrainingConfig
 from forethought.learning.trainer import Loop, LoopConfig, Stage
 from forethought.model import CONFIG, Model, ModelConfig, load_model, write_safely
 from forethought.perception.normalise import Normaliser
@@ -70,6 +71,7 @@ class TrainConfig:
         probes: quantities to read from the latents; None for none.
         hindsight: heads that tell what was done between two states; None for none.
         hierarchy: levels above the world model; None for none.
+        sketch: a cheap predictor of what the world model foresees; None for none.
         image_size: height and width that images are reduced to; None for their own.
         held_out: share of the episodes that training never sees.
         seed: of weights, batches and the split.
@@ -86,6 +88,7 @@ class TrainConfig:
     probes: ProbeTrainingConfig | None = None
     hindsight: HindsightTrainingConfig | None = None
     hierarchy: HierarchyTrainingConfig | None = None
+    sketch: SketchTrainingConfig | None = None
     image_size: tuple[int, int] | None = None
     held_out: float = 0.1
     seed: int = 0
@@ -206,6 +209,7 @@ class _Run:
             probes=names,
             hindsight=config.hindsight.hindsight if config.hindsight else None,
             hierarchy=config.hierarchy.hierarchy if config.hierarchy else None,
+            sketch=config.sketch.sketch if config.sketch else None,
         )
         notes = {
             "recipe": config.recipe,
@@ -236,12 +240,13 @@ class _Run:
         report = pretraining.report()
         for stage in self.later_stages():
             progress = loop.run(stage, progress)
+        sketch = self.sketch_stage(config.sketch).report() if config.sketch else None
         probes = self.probes(config.probes) if config.probes else None
         if config.probes and config.calibration:
             self.learner.model.calibration = calibrate(
                 self.learner.model, self.held_out, config.calibration, seed=config.seed
             )
-        self.finish(progress.seconds, report, probes)
+        self.finish(progress.seconds, report, probes, sketch)
         return report
 
     def later_stages(self) -> Iterator[Stage]:
@@ -253,6 +258,8 @@ class _Run:
             yield self.hindsight_stage(config.hindsight)
         if config.hierarchy:
             yield from self.level_stages(config.hierarchy)
+        if config.sketch:
+            yield self.sketch_stage(config.sketch)
 
     def _windows(self, arrays: EpisodeArrays, actions: Tensor | None = None) -> WindowSampler:
         objective, model = self.config.objective, self.config.world_model
@@ -321,11 +328,7 @@ class _Run:
 
     def _encoded(self, arrays: EpisodeArrays) -> LatentEpisodes:
         """Episodes as the world model perceives them now."""
-        return LatentEpisodes(
-            latents=encode_rows(self.learner.model.world_model, arrays),
-            offsets=arrays.offsets,
-            block=self.config.world_model.action_block,
-        )
+        return LatentEpisodes.of(self.learner.model.world_model, arrays)
 
     def hindsight_stage(self, config: HindsightTrainingConfig) -> Stage:
         """What was done between two states, on frozen latents."""
@@ -344,17 +347,35 @@ class _Run:
             for number, level in enumerate(model.hierarchy.levels, start=1)
         ]
 
+    def sketch_stage(self, config: SketchTrainingConfig) -> SketchStage:
+        """What the world model foresees at a fraction of the price, on frozen latents."""
+        model = self.learner.model
+        assert model.sketch is not None
+        return SketchStage(
+            config,
+            model.sketch,
+            model.world_model,
+            self.episodes,
+            as_vectors(self.train),
+            (self.held_out_episodes, as_vectors(self.held_out)),
+        )
+
     @cached_property
     def episodes(self) -> LatentEpisodes:
         """The episodes as the finished world model perceives them."""
         return self._encoded(self.train)
+
+    @cached_property
+    def held_out_episodes(self) -> LatentEpisodes:
+        """Those that nothing is trained on, as the finished world model perceives them."""
+        return self._encoded(self.held_out)
 
     def probes(self, config: ProbeTrainingConfig) -> ProbeReport:
         """Fits the probes; says what they find in held-out episodes."""
         model, generator = self.learner.model, step_generator(self.config.seed, "probes", 0)
         latents, quantities = self.episodes.latents, self.train.observation[config.key]
         fit_probes(model, config, latents, quantities, generator)
-        held_out = encode_rows(model.world_model, self.held_out)
+        held_out = self.held_out_episodes.latents
         return probe_report(model, held_out, self.held_out.observation[config.key])
 
     def _inference(self) -> dict[str, float] | None:
@@ -364,7 +385,11 @@ class _Run:
         return {"explained": float(load_file(self.out / INFERRED)["explained"])}
 
     def finish(
-        self, seconds: Mapping[str, float], report: CollapseReport, probes: ProbeReport | None
+        self,
+        seconds: Mapping[str, float],
+        report: CollapseReport,
+        probes: ProbeReport | None,
+        sketch: SketchReport | None,
     ) -> None:
         """Leaves the model and the summary; the configuration last, as the mark of a whole run."""
         summary = {
@@ -372,6 +397,7 @@ class _Run:
             "train_seconds": sum(seconds.values()),
             "diagnostics": asdict(report),
             "probes": asdict(probes) if probes else None,
+            "sketch": asdict(sketch) if sketch else None,
             "inferred_actions": self._inference(),
             "parameters": sum(p.numel() for p in self.learner.model.parameters()),
             "held_out_episodes": self.held_out_ids,

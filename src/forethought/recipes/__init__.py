@@ -29,6 +29,7 @@ from forethought.recipes.recordings import (
 from forethought.recipes.rooms_maze import rooms_maze
 from forethought.recipes.two_rooms import (
     two_rooms,
+    two_rooms_compass,
     two_rooms_random,
     two_rooms_random_plain,
 )
@@ -39,6 +40,7 @@ _recipes: dict[str, Callable[[], Recipe]] = {
     recipe.__name__: recipe
     for recipe in (
         two_rooms,
+        two_rooms_compass,
         two_rooms_random,
         two_rooms_random_plain,
         two_rooms_hazards,

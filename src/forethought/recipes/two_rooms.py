@@ -44,6 +44,17 @@ def two_rooms() -> Recipe:
     )
 
 
+def two_rooms_compass() -> Recipe:
+    """The fixed wall, steered by discrete actions; the same model and search."""
+    return replace(
+        two_rooms(),
+        name="two_rooms_compass",
+        description="two rooms by discrete actions, from pixels; under a minute on a CPU",
+        training=lambda signature: replace(_plain(signature), recipe="two_rooms_compass"),
+        recording=Recording(world="two_rooms_compass", num_episodes=600, episode_length=100),
+    )
+
+
 def two_rooms_random() -> Recipe:
     """Wall and door drawn per episode: tokens in a grid, a local metric, an imagined map."""
     return Recipe(

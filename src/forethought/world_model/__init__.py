@@ -16,6 +16,7 @@ from forethought.world_model.predictors import (
     GRUConfig,
     Predictor,
     PredictorConfig,
+    RecurrentLatentConfig,
     ResidualMLPConfig,
 )
 from forethought.world_model.probes import LinearProbe, MLPProbe, fit_linear_probe, fit_mlp_probe
@@ -29,6 +30,7 @@ from forethought.world_model.regularisers import (
     TemporalVarianceConfig,
     VICRegConfig,
 )
+from forethought.world_model.sketch import Sketch, SketchConfig
 from forethought.world_model.targets import MovingAverageConfig, OwnLatentsConfig, TargetConfig
 from forethought.world_model.transformers import CausalTransformerConfig, PatchTransformerConfig
 from forethought.world_model.world_model import WorldModel, WorldModelConfig
@@ -56,9 +58,12 @@ __all__ = [
     "PatchTransformerConfig",
     "Predictor",
     "PredictorConfig",
+    "RecurrentLatentConfig",
     "RegulariserConfig",
     "ResidualMLPConfig",
     "SIGRegConfig",
+    "Sketch",
+    "SketchConfig",
     "TargetConfig",
     "TemporalSmoothnessConfig",
     "TemporalStraighteningConfig",

@@ -32,6 +32,12 @@ def _two_rooms(num_worlds: int) -> World:
     return TwoRooms(num_worlds, config=FIXED, name="two_rooms")
 
 
+def _two_rooms_compass(num_worlds: int) -> World:
+    from forethought.worlds.compass import Compass
+
+    return Compass(_two_rooms(num_worlds), name="two_rooms_compass")
+
+
 def _two_rooms_random(num_worlds: int) -> World:
     from forethought.worlds.two_rooms import RANDOM, TwoRooms
 
@@ -95,8 +101,13 @@ _worlds = {
             make=_two_rooms,
         ),
         WorldEntry(
+            name="two_rooms_compass",
+            description="the same by nine discrete actions: eight directions, or to stay",
+            make=_two_rooms_compass,
+        ),
+        WorldEntry(
             name="two_rooms_random",
-            description="the same with wall and door drawn anew in each episode",
+            description="two rooms with wall and door drawn anew in each episode",
             make=_two_rooms_random,
         ),
         WorldEntry(
