@@ -25,6 +25,7 @@ CHECKED = [
     "memory",
     "model",
     "perception",
+    "products",
     "safety",
     "senses",
     "world_model",

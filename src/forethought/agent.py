@@ -186,7 +186,8 @@ class Agent:
         action, changes = self._shielded(latents, execution)
         if self._memory:
             self._taken = (*self._taken, action)[-self._memory :]
-        shielded = np.isin(np.arange(self.num_agents), [change.agent for change in changes])
+        shielded = np.zeros(self.num_agents, dtype=bool)
+        shielded[[change.agent for change in changes]] = True
         self._execution = replace(
             execution, step=execution.step + 1, kept_to=execution.kept_to & ~shielded
         )

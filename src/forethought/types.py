@@ -555,7 +555,10 @@ class Regulariser(Protocol):
 
 @runtime_checkable
 class Distance(Protocol):
-    """How far apart two latents are, e.g. in steps: ``(..., k, d)`` twice to ``(...)``."""
+    """How far apart two latents are, e.g. in steps: ``(..., k, d)`` twice to ``(...)``.
+
+    Leading dimensions broadcast, so that a goal which many states share is looked at once.
+    """
 
     def __call__(self, start: Tensor, goal: Tensor) -> Tensor:
         """See the class."""

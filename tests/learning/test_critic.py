@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from forethought.cost import MetricDistanceConfig, QuasimetricDistanceConfig
+from forethought.cost.critic import GridMetricDistanceConfig
 from forethought.cost.roadmap import novel, shortest_to_first
 from forethought.learning.critic import CriticTrainingConfig, target_of
 from forethought.learning.errors import AnchoredError, ErrorAgainstCopy, SquaredError
@@ -72,6 +74,24 @@ def test_a_quasimetric_keeps_its_laws() -> None:
         assert (distance(a, c) <= distance(a, b) + distance(b, c) + 1e-4).all()
         assert distance(a, a).max() < 2e-3
         assert (distance(a, b) - distance(b, a)).abs().max() > 0.05
+
+
+@pytest.mark.parametrize(
+    ("config", "tokens"),
+    [
+        (MetricDistanceConfig(hidden=(8,)), 1),
+        (GridMetricDistanceConfig(outlooks=2), 16),
+        (QuasimetricDistanceConfig(hidden=(8,)), 1),
+    ],
+)
+def test_a_goal_for_many_states_is_the_goal_of_each(config, tokens) -> None:
+    """Embedded once beside them, or repeated: the same distances, and from it as to it."""
+    torch.manual_seed(0)
+    distance = config.build(tokens, 4)
+    states, goals = torch.randn(2, 3, 5, tokens, 4), torch.randn(2, 1, 1, tokens, 4)
+    repeated = goals.expand_as(states).contiguous()
+    torch.testing.assert_close(distance(states, goals), distance(states, repeated))
+    torch.testing.assert_close(distance(goals, states), distance(repeated, states))
 
 
 def test_shortest_paths_on_a_known_graph() -> None:

@@ -8,7 +8,7 @@ import torch
 
 from forethought.checkers import check_encoder
 from forethought.perception import IMPALAConfig, TransformerBlock, ViTConfig
-from forethought.perception.encoders import stacked_pixels
+from forethought.perception.encoders import Patches, stacked_pixels
 from forethought.perception.vit import grid_waves
 from forethought.types import ArraySpec, ForethoughtError
 
@@ -20,7 +20,9 @@ def pictures(count: int, frames: int) -> torch.Tensor:
     return torch.tensor(drawn, dtype=torch.uint8)
 
 
-@pytest.mark.parametrize("config", [IMPALAConfig(), ViTConfig(), ViTConfig(pooled=False)])
+@pytest.mark.parametrize(
+    "config", [IMPALAConfig(), IMPALAConfig(normalise=True), ViTConfig(), ViTConfig(pooled=False)]
+)
 def test_they_conform_and_say_their_tokens(config) -> None:
     encoder = config.build(IMAGE, 2)
     check_encoder(encoder, IMAGE, frame_stack=2)
@@ -41,6 +43,14 @@ def test_frames_are_told_as_the_latest_and_the_changes_before_it() -> None:
     torch.testing.assert_close(told[:, 1], 3 * (pixels[:, 2] - pixels[:, 1]))
     still = stacked_pixels(frames[:, :1].expand(-1, 3, -1, -1, -1)).unflatten(1, (3, 3))
     assert not still[:, :2].any()
+
+
+@torch.no_grad()
+def test_a_single_picture_meets_the_same_convolution_as_many() -> None:
+    torch.manual_seed(0)
+    convolution, pixels = Patches(3, 8, 4, stride=4), torch.randn(2, 3, 16, 24)
+    alone = torch.cat([convolution(one[None]) for one in pixels])
+    torch.testing.assert_close(alone, convolution(pixels), atol=1e-6, rtol=1e-5)
 
 
 def test_attention_without_a_mask_does_not_know_the_order() -> None:

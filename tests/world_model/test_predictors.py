@@ -10,7 +10,9 @@ from forethought.types import ActionSpec, ArraySpec, ForethoughtError, Past, Sig
 from forethought.world_model import (
     EnsembleConfig,
     GRUConfig,
+    Predictor,
     PredictorConfig,
+    RecurrentLatentConfig,
     ResidualMLPConfig,
     WorldModel,
     WorldModelConfig,
@@ -136,7 +138,7 @@ def test_gradients_reach_every_member() -> None:
 
 def test_a_gated_cell_is_a_gated_recurrent_unit() -> None:
     """The same weights give what PyTorch's own unit gives."""
-    ours, theirs = GatedCell(5), torch.nn.GRUCell(5, 5)
+    ours, theirs = GatedCell(5, 5), torch.nn.GRUCell(5, 5)
     with torch.no_grad():
         theirs.weight_ih.copy_(ours.from_input.weight)
         theirs.bias_ih.copy_(ours.from_input.bias)
@@ -144,3 +146,83 @@ def test_a_gated_cell_is_a_gated_recurrent_unit() -> None:
         theirs.bias_hh.copy_(ours.from_hidden.bias)
     values, hidden = torch.randn(7, 5), torch.randn(7, 5)
     torch.testing.assert_close(ours(values, hidden), theirs(values, hidden))
+
+
+def built(config: PredictorConfig, *, width: int = 6) -> Predictor:
+    """A predictor for one token and actions of width 3, whose futures differ."""
+    torch.manual_seed(0)
+    predictor = config.build(1, width, 3)
+    with torch.no_grad():
+        for parameter in predictor.parameters():
+            parameter.normal_(std=0.7 / parameter.shape[-1] ** 0.5)
+    return predictor.eval()
+
+
+UNROLLED = [
+    ResidualMLPConfig(hidden=(8,)),
+    ResidualMLPConfig(hidden=(64, 64), invariant=(0, 4), dropout=0.1),
+    GRUConfig(hidden=32, window=3),
+    RecurrentLatentConfig(),
+    RecurrentLatentConfig(normalise=False),
+]
+
+
+@pytest.mark.parametrize("config", UNROLLED)
+@pytest.mark.parametrize(("count", "width"), [(5, 6), (700, 48)])
+def test_what_is_shared_between_steps_changes_no_number(config, count, width) -> None:
+    """Of few and of many, by predictors that share and step by step, after any history."""
+    predictor = built(config, width=width)
+    for known in range(1, predictor.window + 1):
+        latents, actions = torch.randn(count, known, 1, width), torch.randn(count, known + 4, 3)
+        step_by_step = Predictor.unroll(predictor, latents, actions).detach()
+        with torch.no_grad():
+            shared = predictor.unroll(latents, actions)
+        torch.testing.assert_close(shared, step_by_step, atol=2e-5, rtol=1e-5)
+        assert torch.equal(shared[:, 0], latents[:, -1])
+
+
+@pytest.mark.parametrize("config", UNROLLED)
+def test_an_unroll_heeds_weights_that_changed_and_has_gradients(config) -> None:
+    predictor = built(config)
+    latents, actions = torch.randn(4, 1, 1, 6), torch.randn(4, 3, 3)
+    with torch.no_grad():
+        before = predictor.unroll(latents, actions)
+        for parameter in predictor.parameters():
+            parameter.mul_(1.5)
+        after = predictor.unroll(latents, actions)
+    assert not torch.allclose(before[:, -1], after[:, -1])
+    moved = actions.clone().requires_grad_()
+    ahead = predictor.unroll(latents, moved)
+    torch.testing.assert_close(ahead, after)
+    (gradient,) = torch.autograd.grad(ahead[:, -1].square().sum(), moved)
+    assert (gradient.abs().sum(-1) > 0).all()
+
+
+def test_dropout_is_not_lost_on_the_way() -> None:
+    """While training, an unroll without gradients leaves units out as a step does."""
+    predictor = built(ResidualMLPConfig(hidden=(64,), dropout=0.5)).train()
+    latents, actions = torch.randn(4, 1, 1, 6), torch.randn(4, 3, 3)
+    with torch.no_grad():
+        first, second = (predictor.unroll(latents, actions) for _ in range(2))
+    assert not torch.allclose(first[:, 1:], second[:, 1:])
+
+
+@pytest.mark.parametrize(("count", "width"), [(3, 5), (64, 128)])
+def test_a_recurrent_latent_is_the_hidden_state_of_a_gru(count, width) -> None:
+    """The same weights give what ``nn.GRU`` says of the whole sequence of actions."""
+    predictor = built(RecurrentLatentConfig(normalise=False), width=width)
+    theirs = torch.nn.GRU(3, width, batch_first=True)
+    cell = predictor.cell
+    theirs.load_state_dict(
+        {
+            "weight_ih_l0": cell.from_input.weight,
+            "weight_hh_l0": cell.from_hidden.weight,
+            "bias_ih_l0": cell.from_input.bias,
+            "bias_hh_l0": cell.from_hidden.bias,
+        }
+    )
+    present, actions = torch.randn(count, width), torch.randn(count, 20, 3)
+    with torch.no_grad():
+        ours = predictor.unroll(present[:, None, None], actions)[:, 1:, 0]
+        states, _ = theirs(actions, present[None])
+    torch.testing.assert_close(ours, states, atol=1e-5, rtol=1e-5)

@@ -7,6 +7,7 @@ number of steps from the data (see ``forethought.learning``); its form says what
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -31,8 +32,8 @@ class LatentDistance:
     """Root mean squared difference of two latents; nothing to train."""
 
     def __call__(
-        self, start: Float[Tensor, "*batch k d"], goal: Float[Tensor, "*batch k d"]
-    ) -> Float[Tensor, "*batch"]:
+        self, start: Float[Tensor, "*#batch k d"], goal: Float[Tensor, "*#batch k d"]
+    ) -> Float[Tensor, "*#batch"]:
         """In units of latent standard deviations."""
         return (start - goal).square().mean((-1, -2)).add(1e-12).sqrt()
 
@@ -71,10 +72,23 @@ class MetricDistance(nn.Module):
         return self.embed(latents).unsqueeze(-2)
 
     def forward(
-        self, start: Float[Tensor, "*batch k d"], goal: Float[Tensor, "*batch k d"]
-    ) -> Float[Tensor, "*batch"]:
+        self, start: Float[Tensor, "*#batch k d"], goal: Float[Tensor, "*#batch k d"]
+    ) -> Float[Tensor, "*#batch"]:
         """Steps from start to goal."""
-        return _length(self.embed(start) - self.embed(goal))
+        return _length(difference(self.embed, start, goal))
+
+
+def difference(
+    embed: Callable[[Tensor], Tensor],
+    start: Float[Tensor, "*#batch k d"],
+    goal: Float[Tensor, "*#batch k d"],
+) -> Float[Tensor, "*#batch e"]:
+    """Of embeddings; a goal that many states share is embedded once, in one batch with them."""
+    if start.numel() == goal.numel():
+        return embed(start) - embed(goal)
+    both = [latents.reshape(-1, *latents.shape[-2:]) for latents in (start, goal)]
+    starts, goals = embed(torch.cat(both)).split([len(latents) for latents in both])
+    return starts.view(*start.shape[:-2], -1) - goals.view(*goal.shape[:-2], -1)
 
 
 def _length(gap: Float[Tensor, "*batch e"]) -> Float[Tensor, "*batch"]:
@@ -139,10 +153,10 @@ class GridMetricDistance(nn.Module):
         return views.unflatten(0, latents.shape[:-2])
 
     def forward(
-        self, start: Float[Tensor, "*batch k d"], goal: Float[Tensor, "*batch k d"]
-    ) -> Float[Tensor, "*batch"]:
+        self, start: Float[Tensor, "*#batch k d"], goal: Float[Tensor, "*#batch k d"]
+    ) -> Float[Tensor, "*#batch"]:
         """Steps from start to goal."""
-        return _length(self.embed(start) - self.embed(goal))
+        return _length(difference(self.embed, start, goal))
 
 
 @runtime_checkable
@@ -198,10 +212,10 @@ class QuasimetricDistance(nn.Module):
         self.phi = mlp(width, config.hidden, config.embedding + asymmetric)
 
     def forward(
-        self, start: Float[Tensor, "*batch k d"], goal: Float[Tensor, "*batch k d"]
-    ) -> Float[Tensor, "*batch"]:
+        self, start: Float[Tensor, "*#batch k d"], goal: Float[Tensor, "*#batch k d"]
+    ) -> Float[Tensor, "*#batch"]:
         """Steps from start to goal."""
-        gap = self.phi(start.flatten(-2)) - self.phi(goal.flatten(-2))
+        gap = difference(lambda latents: self.phi(latents.flatten(-2)), start, goal)
         symmetric, asymmetric = gap[..., : self.embedding], gap[..., self.embedding :]
         heads = torch.relu(asymmetric).unflatten(-1, (self.components, -1))
         return symmetric.square().sum(-1).add(1e-6).sqrt() + heads.amax(-1).mean(-1)

@@ -13,6 +13,9 @@ from torch import Tensor
 from forethought.cost.terms import BoundTerm, CostTerm, Sight
 from forethought.types import Distance, ForethoughtError, Imagination
 
+CHUNK_NUMBERS = 2**18
+"""Latent numbers whose distances are taken at once: what is made of them stays in the cache."""
+
 StateCost = Callable[[Float[Tensor, "b n h k d"]], Float[Tensor, "b n h"]]
 """Cost of each state by itself, unweighted."""
 
@@ -72,6 +75,8 @@ def weigh_steps(
     costs: Float[Tensor, "*batch h"], running: float, terminal: float
 ) -> Float[Tensor, "*batch h"]:
     """Costs of steps by their weights: one for the last, one for all before it."""
+    if running == terminal == 1:
+        return costs
     weights = costs.new_full(costs.shape[-1:], running)
     weights[-1] = terminal
     return costs * weights
@@ -79,8 +84,10 @@ def weigh_steps(
 
 def beside(
     target: Float[Tensor, "w k d"], latents: Float[Tensor, "b n h k d"]
-) -> Float[Tensor, "b n h k d"]:
-    """A state of each world, or one for all of them, beside every imagined state.
+) -> Float[Tensor, "w 1 1 k d"]:
+    """A state of each world, or one for all of them, to go with every imagined state.
+
+    It is not repeated, so that what a distance makes of it is made once.
 
     Raises:
         ForethoughtError: states for another number of worlds.
@@ -90,9 +97,17 @@ def beside(
             f"a cost term has states for {len(target)} worlds, and plans are made for "
             f"{len(latents)}; give one for all, or one for each."
         )
-    return target[:, None, None].expand_as(latents)
+    return target[:, None, None]
 
 
 def distance_to(target: Float[Tensor, "w k d"], distance: Distance) -> StateCost:
     """How far each state is from one of its world, or from one for all."""
-    return lambda latents: distance(latents, beside(target, latents))
+
+    def cost(latents: Float[Tensor, "b n h k d"]) -> Float[Tensor, "b n h"]:
+        there = beside(target, latents)
+        candidates = max(1, CHUNK_NUMBERS * latents.shape[1] // max(1, latents.numel()))
+        if candidates >= latents.shape[1]:
+            return distance(latents, there)
+        return torch.cat([distance(part, there) for part in latents.split(candidates, 1)], 1)
+
+    return cost

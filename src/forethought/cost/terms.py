@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from typing import ClassVar
 
 import torch
@@ -149,9 +150,7 @@ class Cost:
                 name: weight * function(imagination).sum(-1) for name, weight, function in bound
             }
             shares = self._over_outcomes(shares, imagination.num_outcomes)
-            b, n = imagination.actions.shape[:2]
-            nothing = imagination.actions.new_zeros(b, n // imagination.num_outcomes)
-            energy = torch.stack((nothing, *shares.values())).sum(0)
+            energy = self._total(shares, imagination)
             margins, units = _margins(judge(imagination), sight, imagination.num_outcomes)
             feasible = torch.ones_like(energy, dtype=torch.bool)
             if margins:
@@ -162,6 +161,15 @@ class Cost:
             )
 
         return score
+
+    def _total(
+        self, shares: Mapping[str, Float[Tensor, "b n"]], imagination: Imagination
+    ) -> Float[Tensor, "b n"]:
+        """What the terms add up to; zero without any."""
+        if shares:
+            return reduce(torch.add, shares.values())
+        b, n = imagination.actions.shape[:2]
+        return imagination.actions.new_zeros(b, n // imagination.num_outcomes)
 
     def _over_outcomes(
         self, shares: dict[str, Float[Tensor, "b nm"]], num_outcomes: int

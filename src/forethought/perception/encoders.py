@@ -15,8 +15,10 @@ from typing import ClassVar
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
+from torch.nn import functional
 
 from forethought.config import register
+from forethought.products import linear
 from forethought.types import ArraySpec, ForethoughtError
 
 CHANGE_GAIN = 3.0
@@ -47,6 +49,8 @@ def as_changes(frames: Float[Tensor, "n f *rest"], gain: float = 1.0) -> Float[T
 
     What moves between two frames is a few pixels; as a difference it is plain at once.
     """
+    if frames.shape[1] == 1:
+        return frames
     return torch.cat([gain * (frames[:, 1:] - frames[:, :-1]), frames[:, -1:]], dim=1)
 
 
@@ -58,6 +62,22 @@ def stacked_pixels(frames: UInt8[Tensor, "n f h w 3"]) -> Float[Tensor, "n c h w
 
 def _norm(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(max(1, channels // 8), channels)
+
+
+class Patches(nn.Conv2d):
+    """A convolution of patches side by side: ``kernel_size`` is ``stride``.
+
+    For a single image it is asked for as the product that it is, which begins sooner.
+    """
+
+    def forward(self, input: Float[Tensor, "n c h w"]) -> Float[Tensor, "n o h2 w2"]:
+        """See :class:`torch.nn.Conv2d`."""
+        if len(input) > 1 or torch.is_grad_enabled():
+            return super().forward(input)
+        size = self.kernel_size[0]
+        tiles = input[0].unflatten(2, (-1, size)).unflatten(1, (-1, size)).permute(1, 3, 0, 2, 4)
+        made = linear(tiles.flatten(2), self.weight.flatten(1), self.bias)
+        return made.permute(2, 0, 1).unsqueeze(0)
 
 
 class ImageStem(nn.Module):
@@ -75,7 +95,7 @@ class ImageStem(nn.Module):
             return _norm(width) if normalise else nn.Identity()
 
         layers: list[nn.Module] = [
-            nn.Conv2d(3 * frame_stack, channels[0], patch, stride=patch),
+            Patches(3 * frame_stack, channels[0], patch, stride=patch),
             norm(channels[0]),
             nn.GELU(),
         ]
@@ -322,10 +342,21 @@ class AnchoredMLP(nn.Module):
         last.bias[first] = 0
 
 
-def mlp(num_inputs: int, hidden: tuple[int, ...], num_outputs: int) -> nn.Sequential:
+class MLP(nn.Sequential):
     """Linear layers with GELU between them."""
+
+    def forward(self, input: Float[Tensor, "*batch i"]) -> Float[Tensor, "*batch o"]:
+        """The last layer's outputs."""
+        *hidden, last = (layer for layer in self if isinstance(layer, nn.Linear))
+        for layer in hidden:
+            input = linear(input, layer.weight, layer.bias, functional.gelu)
+        return linear(input, last.weight, last.bias)
+
+
+def mlp(num_inputs: int, hidden: tuple[int, ...], num_outputs: int) -> MLP:
+    """Linear layers of these widths with GELU between them."""
     sizes = (num_inputs, *hidden)
     layers: list[nn.Module] = []
     for size_in, size_out in pairwise(sizes):
         layers += [nn.Linear(size_in, size_out), nn.GELU()]
-    return nn.Sequential(*layers, nn.Linear(sizes[-1], num_outputs))
+    return MLP(*layers, nn.Linear(sizes[-1], num_outputs))

@@ -21,10 +21,12 @@ class IMPALAConfig(EncoderConfig):
     Attributes:
         width: width d of the token.
         channels: channels of each section; every section halves the image.
+        normalise: whether layer normalisation ends it.
     """
 
     width: int = 16
     channels: tuple[int, ...] = (16, 32, 32)
+    normalise: bool = False
 
     @property
     def stride(self) -> int:
@@ -50,10 +52,12 @@ class IMPALA(nn.Module):
         sizes = (3 * frame_stack, *config.channels)
         self.sections = nn.Sequential(*[_section(i, o) for i, o in pairwise(sizes)], nn.ReLU())
         self.head = nn.Linear(config.channels[-1] * height * width, config.width)
+        self.norm = nn.LayerNorm(config.width) if config.normalise else nn.Identity()
 
     def forward(self, values: UInt8[Tensor, "n f h w 3"]) -> Float[Tensor, "n 1 d"]:
         """One token per observation."""
-        return self.head(self.sections(stacked_pixels(values)).flatten(1)).unsqueeze(1)
+        flat = self.sections(stacked_pixels(values)).flatten(1)
+        return self.norm(self.head(flat)).unsqueeze(1)
 
 
 class ResidualBlock(nn.Module):

@@ -16,6 +16,7 @@ from forethought.world_model.predictors import (
     GRUConfig,
     Predictor,
     PredictorConfig,
+    RecurrentLatentConfig,
     ResidualMLPConfig,
 )
 from forethought.world_model.probes import LinearProbe, MLPProbe, fit_linear_probe, fit_mlp_probe
@@ -56,6 +57,7 @@ __all__ = [
     "PatchTransformerConfig",
     "Predictor",
     "PredictorConfig",
+    "RecurrentLatentConfig",
     "RegulariserConfig",
     "ResidualMLPConfig",
     "SIGRegConfig",

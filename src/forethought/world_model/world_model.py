@@ -16,9 +16,6 @@ from forethought.types import ActionSpace, Chance, Imagination, Past, Signature
 from forethought.world_model.latent_variable import LatentVariableConfig
 from forethought.world_model.predictors import PredictorConfig
 
-CHUNK_NUMBERS = 2**16
-"""Latent numbers rolled out at once: what a predictor makes of them then stays in the cache."""
-
 
 @register
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +162,8 @@ class WorldModel(nn.Module):
             z: the latent variable at each step; None to draw it.
             numbers: uniform numbers to draw it from; None for the likeliest.
         """
-        chunk = max(1, CHUNK_NUMBERS // (self.num_tokens * self.width * self.predictor.num_members))
+        numbers_of_one = self.num_tokens * self.width * self.predictor.num_members
+        chunk = max(1, self.predictor.numbers_at_once // numbers_of_one)
         parts = []
         for begin in range(0, len(latents), chunk):
             rows = slice(begin, begin + chunk)
@@ -199,7 +197,7 @@ class WorldModel(nn.Module):
             ahead = self.predictor.unroll(known, moves)
         else:
             ahead = self._unroll_with_z(known, moves, z, numbers)
-        return torch.cat([known[:, -1:], ahead], dim=1).unflatten(0, (members, -1))
+        return ahead.unflatten(0, (members, -1))
 
     def _unroll_with_z(
         self,
@@ -207,7 +205,7 @@ class WorldModel(nn.Module):
         actions: Float[Tensor, "n w_minus_1_plus_h a"],
         z: Float[Tensor, "n h z"] | None,
         numbers: Float[Tensor, "n h v"] | None,
-    ) -> Float[Tensor, "n h k d"]:
+    ) -> Float[Tensor, "n h_plus_1 k d"]:
         """Step by step, since what is drawn depends on where one is."""
         known, window = latents.shape[1], self.predictor.window
         states, moves = list(latents.unbind(1)), list(actions[:, : known - 1].unbind(1))
@@ -217,7 +215,7 @@ class WorldModel(nn.Module):
             moves.append(torch.cat([action, chosen], dim=-1))
             seen = torch.stack(states[-window:], dim=1)
             states.append(self.predictor(seen, torch.stack(moves[-window:], dim=1)))
-        return torch.stack(states[known:], dim=1)
+        return torch.stack(states[known - 1 :], dim=1)
 
     def _z(
         self,
@@ -258,9 +256,9 @@ class WorldModel(nn.Module):
         """
         outcomes = chance.num_outcomes if chance and self.latent_variable is not None else 1
         b, n = actions.shape[:2]
-        repeated = actions.repeat_interleave(outcomes, 1)
+        repeated = actions if outcomes == 1 else actions.repeat_interleave(outcomes, 1)
         futures = self.futures(
-            latents.repeat_interleave(n * outcomes, 0),
+            latents[:, None].expand(-1, n * outcomes, -1, -1).flatten(0, 1),
             self.normalise(repeated).flatten(0, 1),
             past=past and past.repeated(n * outcomes),
             numbers=self._numbers(chance, actions),
