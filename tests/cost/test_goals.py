@@ -23,6 +23,7 @@ from forethought.cost import (
     probed_goal,
     region_goal,
     smoothness,
+    states,
     time_until,
 )
 from forethought.cost.goal import SubGoal
@@ -45,6 +46,22 @@ kinds = pytest.mark.parametrize("term", STATE_TERMS, ids=lambda term: type(term)
 
 
 # ------------------------------------------------------------------------- what they measure
+
+
+def test_distances_taken_in_parts_are_those_taken_at_once(generator, monkeypatch) -> None:
+    """Candidates are looked at a few at a time where they are many."""
+    imagined, cost = random_walks(generator), goal(state=HERE)
+    whole = cost.bind(SIGHT)(imagined)
+    asked = []
+
+    def counted(start: torch.Tensor, sought: torch.Tensor) -> torch.Tensor:
+        asked.append(start.shape[1])
+        return SIGHT.distance(start, sought)
+
+    monkeypatch.setattr(states, "CHUNK_NUMBERS", 3 * imagined.latents[:, 0, 1:].numel())
+    parts = replace(cost, distance=counted).bind(SIGHT)(imagined)
+    torch.testing.assert_close(parts, whole, rtol=0, atol=0)
+    assert max(asked) == 3 and sum(asked) == imagined.latents.shape[1]
 
 
 def test_a_goal_among_examples_is_the_nearest_of_them(generator) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from forethought.config import register
+from forethought.perception.encoders import mlp
 from forethought.perception.grid import GridPlaces, grid_side, use_channels_last
 from forethought.products import Product, linear
 
@@ -162,7 +163,7 @@ class ResidualMLP(MarkovPredictor):
             torch.add(change, linear(now, straight), out=ahead)
         return states.transpose(0, 1).unflatten(-1, latents.shape[2:])
 
-    def _joined(self) -> tuple[list[tuple[Tensor, Tensor]], Float[Tensor, "w w_plus_a"]]:
+    def _joined(self) -> tuple[Sequence[tuple[Tensor, Tensor]], Float[Tensor, "w w_plus_a"]]:
         """Weights and biases of the hidden layers, and the linear path with what stays as it is;
         those of state and action side by side."""
         latent_in, linear_latent = self.latent_in.weight, self.linear_latent.weight
@@ -290,14 +291,19 @@ class GatedCell(nn.Module):
         self, values: Float[Tensor, "n i"], hidden: Float[Tensor, "n w"]
     ) -> Float[Tensor, "n w"]:
         """The next hidden state."""
-        return self.gate(self.from_input(values), hidden)
+        return self.gate(self.told(values), hidden)
+
+    def told(self, values: Float[Tensor, "n i"]) -> Float[Tensor, "n three_w"]:
+        """What the input says to each gate, whatever the hidden state."""
+        return linear(values, self.from_input.weight, self.from_input.bias)
 
     def gate(
         self, told: Float[Tensor, "n three_w"], hidden: Float[Tensor, "n w"]
     ) -> Float[Tensor, "n w"]:
-        """The next hidden state, by what the input says to each gate."""
+        """The next hidden state, by what :meth:`told` says."""
         reset_in, keep_in, new_in = told.chunk(3, dim=-1)
-        reset_by, keep_by, new_by = self.from_hidden(hidden).chunk(3, dim=-1)
+        by = linear(hidden, self.from_hidden.weight, self.from_hidden.bias)
+        reset_by, keep_by, new_by = by.chunk(3, dim=-1)
         keep = torch.sigmoid(keep_in + keep_by)
         new = torch.tanh(new_in + torch.sigmoid(reset_in + reset_by) * new_by)
         return keep * hidden + (1 - keep) * new
@@ -311,11 +317,7 @@ class GRU(Predictor):
         self.window = config.window
         self.entrance = nn.Linear(width + action_width, config.hidden)
         self.memory = GatedCell(config.hidden, config.hidden)
-        self.readout = nn.Sequential(
-            nn.Linear(2 * config.hidden, config.hidden),
-            nn.GELU(),
-            nn.Linear(config.hidden, width),
-        )
+        self.readout = mlp(2 * config.hidden, (config.hidden,), width)
         with torch.no_grad():
             for parameter in self.readout[-1].parameters():
                 parameter.mul_(0.1)
@@ -324,8 +326,8 @@ class GRU(Predictor):
         self, latents: Float[Tensor, "n w k d"], actions: Float[Tensor, "n w a"]
     ) -> Float[Tensor, "n k d"]:
         """See :class:`Predictor`."""
-        seen = self.entrance(torch.cat([latents.flatten(2), actions], dim=-1))
-        told = [self.memory.from_input(step) for step in functional.gelu(seen).unbind(1)]
+        seen = self._enter(latents.flatten(2), actions)
+        told = [self.memory.told(step) for step in functional.gelu(seen).unbind(1)]
         return self._next(latents[:, -1], seen[:, -1], told)
 
     def unroll(
@@ -337,11 +339,17 @@ class GRU(Predictor):
         known, states = latents.shape[1], list(latents.unbind(1))
         told: list[Tensor] = []
         for step, action in enumerate(actions.unbind(1)):
-            seen = self.entrance(torch.cat([states[step].flatten(1), action], dim=-1))
-            told.append(self.memory.from_input(functional.gelu(seen)))
+            seen = self._enter(states[step].flatten(1), action)
+            told.append(self.memory.told(functional.gelu(seen)))
             if step + 1 >= known:
                 states.append(self._next(states[-1], seen, told[-self.window :]))
         return torch.stack(states[known - 1 :], dim=1)
+
+    def _enter(
+        self, flat: Float[Tensor, "*batch w"], actions: Float[Tensor, "*batch a"]
+    ) -> Float[Tensor, "*batch u"]:
+        values = torch.cat([flat, actions], dim=-1)
+        return linear(values, self.entrance.weight, self.entrance.bias)
 
     def _next(
         self,
