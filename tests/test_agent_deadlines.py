@@ -38,18 +38,19 @@ class Time:
     def model(self):
         """Foresees pushes exactly, but takes its time."""
         model = point_model()
-        see, foresee = model.world_model.perception.forward, model.world_model.predictor.forward
+        see, foresee = model.world_model.perception.forward, model.world_model.predictor.unroll
 
         def slowly_see(seen):
             self.seconds += self.encode_s
             return see(seen)
 
         def slowly_foresee(latents, actions):
-            self.seconds += self.step_s + self.candidate_s * len(latents)
+            steps = actions.shape[1] + 1 - latents.shape[1]
+            self.seconds += steps * (self.step_s + self.candidate_s * len(latents))
             return foresee(latents, actions)
 
         model.world_model.perception.forward = slowly_see
-        model.world_model.predictor.forward = slowly_foresee
+        model.world_model.predictor.unroll = slowly_foresee
         return model
 
 

@@ -13,6 +13,7 @@ from forethought.perception import MLPEncoderConfig, PerceptionConfig
 from forethought.perception.normalise import Normaliser
 from forethought.types import STATE, ActionSpec, ArraySpec, Signature
 from forethought.world_model import GRUConfig, WorldModelConfig
+from forethought.world_model.predictors import Predictor
 from point import NAMES
 
 MOVES = torch.tensor([[0.0, 0.0], [1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
@@ -38,13 +39,23 @@ def drifting_model(block: int) -> Model:
     model = Model(ModelConfig(world_model=config), signature, normalisers).eval()
     model.world_model.perception.forward = lambda seen: seen[STATE][:, -1:].clone()
 
-    def forward(latents: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
-        pushed = (actions[:, -1].unflatten(-1, (block, -1)) @ MOVES).sum(1, keepdim=True)
+    model.world_model.predictor = Drifting(block)
+    return model
+
+
+class Drifting(Predictor):
+    """See :func:`drifting_model`."""
+
+    window = 2
+
+    def __init__(self, block: int) -> None:
+        super().__init__()
+        self.block = block
+
+    def forward(self, latents: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
+        pushed = (actions[:, -1].unflatten(-1, (self.block, -1)) @ MOVES).sum(1, keepdim=True)
         drift = (latents[:, -1] - latents[:, -2]) / 2 if latents.shape[1] > 1 else 0.0
         return latents[:, -1] + pushed + drift
-
-    model.world_model.predictor.forward = forward
-    return model
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,6 @@ from forethought.actor import (
     Screened,
     Sketched,
 )
-from forethought.actor.sifting import RoundPlanner
 from forethought.agent import Agent
 from forethought.cost.guardrail import Guardrail
 from forethought.cost.region import RegionGoal
@@ -89,11 +88,13 @@ class Search:
             )
         return self._sifted(replace(planner, **changes))  # type: ignore[type-var]
 
-    def _sifted(self, planner: RoundPlanner) -> Planner:
+    def _sifted(self, planner: Planner) -> Planner:
         """The planner within what drops candidates."""
         if self.screened:
-            planner = Screened(planner=planner, share=self.screened)
-        return Halving(planner=planner, rungs=self.halving) if self.halving else planner
+            planner = Screened(planner=planner, share=self.screened)  # type: ignore[arg-type]
+        if self.halving:
+            planner = Halving(planner=planner, rungs=self.halving)  # type: ignore[arg-type]
+        return planner
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

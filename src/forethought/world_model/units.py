@@ -195,10 +195,11 @@ def onednn_serves(values: Tensor) -> bool:
 
 def is_rewritten(values: Tensor) -> bool:
     """Whether what is called on values is batched, compiled, or done in another precision."""
+    kind = values.device.type
     return (
         torch._C._are_functorch_transforms_active()
         or torch.compiler.is_compiling()
-        or torch.is_autocast_enabled(values.device.type)
+        or (torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind))
     )
 
 
