@@ -25,9 +25,9 @@ from forethought.actor import (
     MPPI,
     BeamSearch,
     CategoricalCEM,
-    Collocation,
     Gradient,
     Mixed,
+    ParallelGradient,
     PredictiveSampling,
     ProjectedGradient,
 )
@@ -149,7 +149,7 @@ class Study:
         return {
             "gradient": Gradient(**same, num_iterations=steps),
             "projected gradient": ProjectedGradient(**same, num_iterations=steps),
-            "collocation": Collocation(**same, num_iterations=steps),
+            "parallel gradient": ParallelGradient(**same, num_iterations=steps),
             "sampling then gradient": Mixed(first=half, second=finish),
         }
 

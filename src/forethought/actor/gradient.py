@@ -43,6 +43,9 @@ class Gradient:
     penalty: float = 20.0
     steps_per_price: int = 4
 
+    def __post_init__(self) -> None:
+        warm_up()
+
     def plan(
         self,
         problem: PlanningProblem,
@@ -74,6 +77,12 @@ class Gradient:
             if search.goes_on():
                 search.offer(*search.evaluate(search.box.actions(units)))
         return search.plan()
+
+
+def warm_up() -> None:
+    """Pays now for what PyTorch's optimisers import at their first use: more than a second, which
+    the first decision of a planner with a deadline has not."""
+    torch.optim.Adam([torch.zeros(1)])
 
 
 @dataclass

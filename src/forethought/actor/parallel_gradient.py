@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from forethought.actor.cem import sample
-from forethought.actor.gradient import Prices
+from forethought.actor.gradient import Prices, warm_up
 from forethought.actor.proposals import with_proposals
 from forethought.actor.search import Box, Search
 from forethought.types import (
@@ -70,6 +70,9 @@ class ParallelGradient:
     initial_std: float = 0.7
     penalty: float = 20.0
     proposed_share: float = 0.25
+
+    def __post_init__(self) -> None:
+        warm_up()
 
     def plan(
         self,
