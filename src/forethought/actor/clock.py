@@ -94,7 +94,7 @@ class Clock:
             return sys.maxsize
         if self.pace is None:
             return 1
-        fitting = self.pace.fitting(self.left / part)
+        fitting = self.pace.fitting(self.left)
         return fitting if self._known else min(fitting, 2 * self._largest)
 
 
