@@ -26,8 +26,13 @@ What is compared
 How it is timed
     On one thread, in seconds of the thread's own processor time, which is what a clock shows where
     nobody else wants the core. Rounds of the peer, of ours and of large matrix products take turns.
-    Parts: ``same`` (a whole decision of each, energies and elites), ``rounds`` (times of one round,
-    in turns, and shares of the machine's matrix products).
+    Both run in one process, whose allocator keeps freed memory, which helps both.
+
+Parts
+    ``same``: a whole decision of each, energies and elites. ``rounds``: times of one round, and
+    shares of what the processor can multiply. ``everything-on``: on weights that know two rooms
+    (lewm_trained.py, made where they are missing), success with the peer's settings and with few
+    candidates in bfloat16.
 """
 
 from __future__ import annotations
@@ -39,8 +44,9 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -48,20 +54,25 @@ import numpy as np
 import torch
 from gymnasium.spaces import Box
 from jaxtyping import Float
-from torch import Tensor
+from safetensors.torch import load_file
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from forethought import worlds
 from forethought.actor import CEM
 from forethought.agent import Agent
 from forethought.cost import Cost, goal
 from forethought.evaluation.roofline import products, rollout_work
+from forethought.evaluation.statistics import wilson
 from forethought.model import Model, ModelConfig
 from forethought.senses import sight_of
-from forethought.types import ActionSpec, Plan
+from forethought.types import ActionSpec, Observation, Plan
 from forethought.world_model.lewm import PIXEL_MEAN, PIXEL_STD, import_lewm
-from harness import Benchmark, Figure, figure, main
-from lewm_fixture import build, import_peer
+from forethought.world_model.world_model import WorldModel
+from harness import WORK, Benchmark, Figure, estimate, figure, main
+from lewm_fixture import build, construct, import_peer
 from lewm_import import PUBLISHED
+from lewm_trained import SMALL, Teacher, known
 
 SAMPLES, ITERATIONS, ELITES, HORIZON, BLOCK = 300, 30, 30, 5, 5
 FARTHEST = 10.0
@@ -262,10 +273,16 @@ def both(benchmark: Benchmark) -> tuple[Peer, dict[str, Ours]]:
         action_std=(1.0, 1.0),
         rate_hz=10.0,
     )
+    model = model_of(world_model)
+    return Peer(peer), {"exact": Ours(model)}
+
+
+def model_of(world_model: WorldModel) -> Model:
+    """A world model as agents take it."""
     normalisers = {"action": world_model.action_normaliser}
     model = Model(ModelConfig(world_model=world_model.config), world_model.signature, normalisers)
-    model.world_model.load_state_dict(world_model.state_dict())
-    return Peer(peer), {"exact": Ours(model.eval())}
+    model.world_model = world_model
+    return model.eval()
 
 
 # ------------------------------------------------------------------------------- what is measured
@@ -360,6 +377,106 @@ def in_turns(calls: Mapping[str, Callable[[], object]]) -> dict[str, float]:
     return {name: statistics.median(times) for name, times in taken.items()}
 
 
+# ------------------------------------------------------------------------------- everything on
+
+THOROUGH = replace(PLANNER, initial_std=0.76)
+"""The peer's settings, its first deviation that of the recorded actions, which end at one."""
+EVERYTHING = CEM(horizon=HORIZON, num_samples=64, num_iterations=3, num_elites=8)
+"""As many candidates as it takes there, around what is left of the last plan."""
+TASKS = 40
+FIRST_TASK = 1_000_000
+LONGEST = 100
+"""World steps in an episode."""
+
+
+class Eyes(nn.Module):
+    """Sees as the teacher does: the encoder of these weights never learned to."""
+
+    def __init__(self, teacher: Teacher) -> None:
+        super().__init__()
+        self.teacher = [teacher]  # In a list, so that its weights do not become ours.
+
+    def forward(self, values: Tensor) -> Float[Tensor, "n 1 d"]:
+        """Of pictures ``(n, 1, height, width, 3)``."""
+        (teacher,) = self.teacher
+        (camera,) = teacher.model.signature.cameras
+        return teacher.sees({camera: values}).unsqueeze(1)
+
+
+def seeing(folder: Path) -> Model:
+    """The weights that know two rooms, as a model that sees them."""
+    world_model, teacher = known(folder)
+    perception = world_model.perception
+    perception.encoders = nn.ModuleDict({name: Eyes(teacher) for name in perception.encoders})
+    return model_of(world_model)
+
+
+def everything_on(folder: Path) -> list[Figure]:
+    """Success in two rooms with the peer's settings and with few candidates, and the time."""
+    model = seeing(folder)
+    peer = construct(import_peer(), SMALL)
+    peer.load_state_dict(load_file(folder / "weights.safetensors"))
+    theirs = Peer(peer.eval()).decide(Scene.drawn(SMALL["encoder"]["image_size"], 0), 0).seconds
+    ways = {
+        "peer's settings, exact": Way(model, THOROUGH),
+        "everything on": Way(fast(model), EVERYTHING),
+    }
+    met = {name: way.met() for name, way in ways.items()}
+    thorough, swift = (wilson(flags) for flags in met.values())
+    ours = ways["everything on"].seconds()
+    return [
+        figure("two rooms, peer: a decision", theirs, unit="s", n=1),
+        figure("two rooms, everything on: a decision", ours, unit="s"),
+        figure("two rooms, everything on: peer's time over ours", theirs / ours, ">= 20"),
+        estimate("two rooms, peer's settings, exact: success", thorough.to_json()),
+        estimate(
+            "two rooms, everything on: success",
+            swift.to_json(),
+            f">= {thorough.value:.4f} within the interval",
+        ),
+    ]
+
+
+@dataclass(frozen=True)
+class Way:
+    """A model and how it is searched; whole plans are executed, as the peer does."""
+
+    model: Model
+    planner: CEM
+
+    def agent(self, goals: Observation, num_agents: int) -> Agent:
+        """One that seeks goals by LeWM's energy."""
+        (camera,) = self.model.signature.cameras
+        cost = goal(observation={camera: goals[camera]}, distance=squared_distance, running=0.0)
+        steps = HORIZON * BLOCK
+        return Agent(
+            self.model, cost=cost, actor=self.planner, num_agents=num_agents, replan_every=steps
+        )
+
+    def met(self) -> np.ndarray:
+        """Which of the tasks met their goal."""
+        world = worlds.make("two_rooms", TASKS)
+        observation = world.reset(range(FIRST_TASK, FIRST_TASK + TASKS))
+        agent = self.agent(world.goal(), TASKS)
+        met = np.zeros(TASKS, dtype=bool)
+        for _ in range(LONGEST):
+            observation = world.step(agent.act_batch(observation).action)
+            met |= world.succeeded()
+            if met.all():
+                break
+        return met
+
+    def seconds(self) -> float:
+        """Of a decision of a single agent, median; the goal's encoding included."""
+        world, taken = worlds.make("two_rooms", 1), []
+        for task in range(FIRST_TASK, FIRST_TASK + TURNS):
+            observation = world.reset([task])
+            started = time.thread_time()
+            self.agent(world.goal(), 1).act_batch(observation)
+            taken.append(time.thread_time() - started)
+        return statistics.median(taken)
+
+
 @torch.inference_mode()
 def measure(benchmark: Benchmark) -> None:
     peer, ours = both(benchmark)
@@ -367,6 +484,7 @@ def measure(benchmark: Benchmark) -> None:
     scene = Scene.drawn(PUBLISHED["encoder"]["image_size"], seed)
     for label, part in (("same", same), ("rounds", rounds)):
         benchmark.part(label, lambda _, part=part: part(peer, ours, scene, seed))
+    benchmark.part("everything-on", lambda _: everything_on(WORK / "lewm_trained"))
 
 
 if __name__ == "__main__":

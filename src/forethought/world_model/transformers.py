@@ -17,7 +17,14 @@ from torch.nn.functional import linear, scaled_dot_product_attention, silu
 
 from forethought.config import register
 from forethought.types import ForethoughtError
+from forethought.world_model.acting import ActingTransformer
 from forethought.world_model.predictors import Predictor, PredictorConfig
+from forethought.world_model.units import (
+    is_rewritten,
+    keep_freed_memory,
+    onednn_serves,
+    units_for,
+)
 
 CHUNK_NUMBERS = 3 * 2**19
 """Numbers of a hidden layer made at once on a CPU: they then stay in the cache."""
@@ -34,7 +41,7 @@ class Linear(nn.Linear):
 
     def forward(self, input: Float[Tensor, "*batch i"]) -> Float[Tensor, "*batch o"]:
         """See :class:`torch.nn.Linear`."""
-        if not _onednn_serves(input):
+        if input.ndim < 2 or not onednn_serves(input):
             return linear(input, self.weight, self.bias)
         return linear(input.to_mkldnn(), self.weight, self.bias).to_dense()
 
@@ -48,20 +55,6 @@ def _gather(
     # The fused kernel has no batched form, which ensembles ask for.
     with sdpa_kernel(SDPBackend.MATH):
         return scaled_dot_product_attention(query, key, value, dropout_p=dropout, is_causal=causal)
-
-
-def _onednn_serves(values: Tensor) -> bool:
-    """Whether oneDNN has the product and its gradient, and nothing rewrites what is called."""
-    return (
-        values.device.type == "cpu"
-        and values.dtype == torch.float32
-        and values.ndim > 1
-        and values.numel() > 0
-        and torch.backends.mkldnn.is_available()
-        and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
-        and not torch._C._are_functorch_transforms_active()
-    )
 
 
 class Attention(nn.Module):
@@ -299,6 +292,20 @@ class CausalTransformer(Predictor):
         state = self.blocks[-1](states, told, 1)[:, 0]
         answer = self.head(self.norm(state)).unflatten(1, latents.shape[2:])
         return latents[:, -1] + answer if self.residual else answer
+
+
+    def unroll(
+        self, latents: Float[Tensor, "n w k d"], actions: Float[Tensor, "n w_minus_1_plus_h a"]
+    ) -> Float[Tensor, "n h k d"]:
+        """See :class:`Predictor`.
+
+        Where it only acts, as :class:`ActingTransformer`, which shares work between the steps. Where
+        gradients are recorded, or calls are rewritten, step by step.
+        """
+        if torch.is_grad_enabled() or self.training or is_rewritten(latents):
+            return super().unroll(latents, actions)
+        keep_freed_memory()
+        return ActingTransformer(self, units_for(latents)).unroll(latents, actions)
 
 
 # ------------------------------------------------------------------------------- many tokens a step
