@@ -299,7 +299,7 @@ class CausalTransformer(Predictor):
     ) -> Float[Tensor, "n h k d"]:
         """See :class:`Predictor`.
 
-        Where it only acts, as :class:`ActingTransformer`, which shares work between the steps. Where
+        Where it only acts, as :class:`ActingTransformer`, which shares work between steps. Where
         gradients are recorded, or calls are rewritten, step by step.
         """
         if torch.is_grad_enabled() or self.training or is_rewritten(latents):

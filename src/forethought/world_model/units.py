@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -50,6 +50,7 @@ class Change:
     value: Float[Tensor, "m n d"]
 
 
+@runtime_checkable
 class Units(Protocol):
     """What a transformer is computed with.
 
