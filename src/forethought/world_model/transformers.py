@@ -293,7 +293,6 @@ class CausalTransformer(Predictor):
         answer = self.head(self.norm(state)).unflatten(1, latents.shape[2:])
         return latents[:, -1] + answer if self.residual else answer
 
-
     def unroll(
         self, latents: Float[Tensor, "n w k d"], actions: Float[Tensor, "n w_minus_1_plus_h a"]
     ) -> Float[Tensor, "n h k d"]:
