@@ -28,7 +28,7 @@ class BeamSearch:
     After Lowerre (1976). A plan that has begun is as good as its energy so far; one that violates a
     guardrail is worse than any that does not. Of plans that have come to the same place only the
     best is gone on with, so that the beam holds as many places as it is wide: wide enough for all
-    of them, the search is Dijkstra's (1959), and finds the shortest way there is.
+    of them, it is dynamic programming (Bellman, 1957), and finds the shortest way there is.
 
     Narrow beams come first (Zhang, 1998, widens them in the same way): there is a whole plan early,
     and each that follows is at least as good. Before any, the warm start is weighed against holding

@@ -24,9 +24,9 @@ CHUNK_ROWS = 65_536
 class ActionChunks:
     """Recorded states and what was done; implements :class:`forethought.types.Proposer`.
 
-    The nearest states are found by comparing with all of them, which is exact. A million rows of
-    width 32 take 128 MB, and some tens of milliseconds a search on one core; more than that asks
-    for an approximate index, which this is not.
+    The nearest states are found by comparing with all of them, which is exact, and meant for up to
+    a million rows (128 MB where a latent has 32 numbers); more than that asks for an approximate
+    index, which this is not.
 
     Attributes:
         latents: ``(rows, k, d)`` one for each recorded world step.
