@@ -40,6 +40,7 @@ from forethought.types import (
     Scores,
     WarmStart,
 )
+from forethought.world_model.fast import FastConfig, accelerate
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,8 @@ class Agent:
             they count is for the cost to say (``cost.at(Worst())``).
         attempts: when an imagined step counts as tried in vain; None to keep no account. Which cost
             terms heed it is theirs to say (``roadmap_goal`` does).
+        fast: how it may perceive and imagine faster; None to do so as the model was trained. With
+            guardrails it perceives as trained, and so does the shield imagine.
         seed: of the agent's generator: the same seed and observations give the same actions.
 
     Raises:
@@ -97,9 +100,11 @@ class Agent:
         deadline_s: float | None = None,
         num_outcomes: int = 1,
         attempts: AttemptsConfig | None = None,
+        fast: FastConfig | None = None,
         seed: int = 0,
     ) -> None:
         self.model = model.eval()
+        self.world_model = accelerate(model.world_model, fast) if fast else model.world_model
         self.cost = (cost if isinstance(cost, Cost) else Cost(terms=(cost,))).guarded(guardrails)
         self.actor = actor
         self.num_agents = num_agents
@@ -262,7 +267,8 @@ class Agent:
         action = execution.actions[:, step]
         if not self._safety or latents is None:
             return action, ()
-        if step == 0 and execution.kept_to.all() and self.num_outcomes == 1:
+        as_trained = self.world_model is self.model.world_model
+        if step == 0 and execution.kept_to.all() and self.num_outcomes == 1 and as_trained:
             # The search has just imagined this very step from here, and judged it by this bound.
             self._done(action)
             return action, ()
@@ -297,7 +303,8 @@ class Agent:
     def _perceive(self, steps_ago: int = 0) -> Float[Tensor, "b k d"]:
         window = self._window.stacked(steps_ago)
         device = self.model.device
-        return self.model.world_model.encode({k: v.to(device) for k, v in window.items()})
+        world_model = (self.model if self._safety else self).world_model
+        return world_model.encode({k: v.to(device) for k, v in window.items()})
 
     @torch.no_grad()
     def _past(self) -> Past | None:
@@ -376,9 +383,9 @@ class Agent:
     def _problem(self, latents: Float[Tensor, "b k d"]) -> PlanningProblem:
         """What is searched from here, on the lowest level."""
         past, chance = self._past(), self._chance()
-        world_model = self.model.world_model
+        imagine = self.world_model.imagine
         return PlanningProblem(
-            imagine=lambda actions: world_model.imagine(latents, actions, past=past, chance=chance),
+            imagine=lambda actions: imagine(latents, actions, past=past, chance=chance),
             score=self._score,
             space=self._space,
             num_worlds=self.num_agents,
