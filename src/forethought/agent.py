@@ -43,6 +43,7 @@ from forethought.types import (
     Scores,
     WarmStart,
 )
+from forethought.world_model.fast import FastConfig, accelerate
 
 REHEARSAL_S = 0.2
 """Seconds that each search of a rehearsal may take at least: enough to see how long calls take."""
@@ -105,6 +106,8 @@ class Agent:
         proposals: where candidates come from that compete in the search; None for nowhere.
         attempts: when an imagined step counts as tried in vain; None to keep no account. Which cost
             terms heed it is theirs to say (``roadmap_goal`` does).
+        fast: how it may perceive and imagine faster; None to do so as the model was trained. With
+            guardrails it perceives as trained, and so does the shield imagine.
         seed: of the agent's generator: the same seed and observations give the same actions.
         now: what time it is, in seconds; deadlines are kept by this clock.
 
@@ -128,10 +131,12 @@ class Agent:
         num_outcomes: int = 1,
         proposals: Proposer | None = None,
         attempts: AttemptsConfig | None = None,
+        fast: FastConfig | None = None,
         seed: int = 0,
         now: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.model = model.eval()
+        self.world_model = accelerate(model.world_model, fast) if fast else model.world_model
         self.cost = (cost if isinstance(cost, Cost) else Cost(terms=(cost,))).guarded(guardrails)
         self.actor = actor
         self.num_agents = num_agents
@@ -347,7 +352,8 @@ class Agent:
         action = execution.actions[:, step]
         if not self._safety or latents is None:
             return action, ()
-        if step == 0 and execution.kept_to.all() and self.num_outcomes == 1:
+        as_trained = self.world_model is self.model.world_model
+        if step == 0 and execution.kept_to.all() and self.num_outcomes == 1 and as_trained:
             # The search has just imagined this very step from here, and judged it by this bound.
             self._done(action)
             return action, ()
@@ -384,7 +390,8 @@ class Agent:
         if moment not in self._encoded:
             window = self._window.stacked(steps_ago)
             seen = {key: value.to(self.model.device) for key, value in window.items()}
-            self._encoded[moment] = self.model.world_model.encode(seen)
+            world_model = (self.model if self._safety else self).world_model
+            self._encoded[moment] = world_model.encode(seen)
         return self._encoded[moment]
 
     @torch.no_grad()
@@ -479,9 +486,9 @@ class Agent:
     def _problem(self, latents: Float[Tensor, "b k d"]) -> PlanningProblem:
         """What is searched from here, on the lowest level."""
         past, chance = self._past(), self._chance()
-        world_model = self.model.world_model
+        imagine = self.world_model.imagine
         return PlanningProblem(
-            imagine=lambda actions: world_model.imagine(latents, actions, past=past, chance=chance),
+            imagine=lambda actions: imagine(latents, actions, past=past, chance=chance),
             score=self._score,
             space=self._space,
             num_worlds=self.num_agents,

@@ -175,6 +175,15 @@ class Perception(nn.Module):
         assert isinstance(normaliser, Normaliser)
         return normaliser.history(values)
 
+    def in_world_units(self, key: str, values: Float[Tensor, "*batch w"]) -> Tensor:
+        """One frame of a key in standard units, as its sensor would tell it."""
+        name = _module_name(key)
+        if name not in self.normalisers:
+            return values
+        normaliser = self.normalisers[name]
+        assert isinstance(normaliser, Normaliser)
+        return normaliser.inverse(values)
+
     def _encode(self, key: str, values: Tensor) -> Float[Tensor, "n k d"]:
         return self.encoders[_module_name(key)](self.standardise(key, values))
 

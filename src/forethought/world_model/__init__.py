@@ -2,6 +2,8 @@
 
 from forethought.world_model.diagnostics import CollapseReport, collapse_report, effective_rank
 from forethought.world_model.ensemble import EnsembleConfig
+from forethought.world_model.fast import FastConfig, FastWorldModel, accelerate
+from forethought.world_model.flops import unroll_flops
 from forethought.world_model.hierarchy import (
     GridPriorConfig,
     HierarchyConfig,
@@ -40,6 +42,8 @@ __all__ = [
     "CausalTransformerConfig",
     "CollapseReport",
     "EnsembleConfig",
+    "FastConfig",
+    "FastWorldModel",
     "GRUConfig",
     "GridInverseDynamicsConfig",
     "GridPredictorConfig",
@@ -71,9 +75,11 @@ __all__ = [
     "VICRegConfig",
     "WorldModel",
     "WorldModelConfig",
+    "accelerate",
     "collapse_report",
     "effective_rank",
     "fit_linear_probe",
     "fit_mlp_probe",
     "import_lewm",
+    "unroll_flops",
 ]

@@ -13,18 +13,14 @@ The numbers are those of the transformer asked step by step, up to rounding. Wha
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm, silu
 
 from forethought.world_model.predictors import Predictor
+from forethought.world_model.transformers import ActionBlock, CausalTransformer
 from forethought.world_model.units import Change, Look, Product, Units
-
-if TYPE_CHECKING:
-    from forethought.world_model.transformers import ActionBlock, CausalTransformer
 
 CHUNK_BYTES = 2**22
 """Of a hidden layer, made at once for one step on a CPU: larger ones leave the cache."""
@@ -47,7 +43,8 @@ class ActingTransformer(Predictor):
         self.entrance = _map(units, transformer.entrance) if enters else None
         self.positions = transformer.positions.detach().to(units.dtype).unsqueeze(1)
         self.embedding = _map(units, transformer.action[0]), _map(units, transformer.action[2])
-        self.blocks = [_Block(cast("ActionBlock", block), units) for block in transformer.blocks]
+        blocks = [block for block in transformer.blocks if isinstance(block, ActionBlock)]
+        self.blocks = [_Block(block, units) for block in blocks]
         self.norm = _norm(transformer.norm, units.dtype)
         self.head = _map(units, transformer.head[0], gelu=True), _map(units, transformer.head[2])
 
@@ -86,11 +83,9 @@ class ActingTransformer(Predictor):
             new = slice(first + done, step)
             seen = torch.stack(states[new]) + self.positions[done : step - first]
             change = None
-            for number, block in enumerate(self.blocks, start=1):
-                asked = len(seen) if number < len(self.blocks) else 1
-                seen, change = block.resume(
-                    seen, change, moves[number - 1][new], kept[number - 1], asked
-                )
+            for number, block in enumerate(self.blocks):
+                asked = 1 if number == len(self.blocks) - 1 else len(seen)
+                seen, change = block.resume(seen, change, moves[number][new], kept[number], asked)
             assert change is not None
             answers.append(self._leave(seen[0], change, answers[-1]))
         return torch.stack(answers, dim=1)

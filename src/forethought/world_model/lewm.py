@@ -31,12 +31,12 @@ from forethought.perception.encoders import EncoderConfig, check_image
 from forethought.perception.normalise import Normaliser
 from forethought.perception.perception import PerceptionConfig
 from forethought.types import IMAGES, ActionSpec, ArraySpec, ForethoughtError, Signature
+from forethought.world_model.layout import Linear
 from forethought.world_model.transformers import (
     Attention,
     Block,
     CausalTransformerConfig,
     FeedForward,
-    Linear,
 )
 from forethought.world_model.world_model import WorldModel, WorldModelConfig
 
@@ -134,13 +134,14 @@ class LeWMEncoder(nn.Module):
 
     def forward(self, values: UInt8[Tensor, "n 1 h w 3"]) -> Float[Tensor, "n 1 d"]:
         """One token per observation."""
-        pixels = (values[:, 0] - self.mean) / self.std
+        # Blocks may be in another precision than pixels and what is answered.
+        pixels = ((values[:, 0] - self.mean) / self.std).to(self.places.dtype)
         patches = self.entrance(pixels.permute(0, 3, 1, 2)).flatten(2).transpose(1, 2)
         summary = self.summary.expand(len(patches), -1, -1)
         tokens = torch.cat([patches + self.places, summary], dim=1)
         for block in self.blocks[:-1]:
             tokens = block(tokens, tokens.shape[1])
-        return self.head(self.norm(self.blocks[-1](tokens, 1)))
+        return self.head(self.norm(self.blocks[-1](tokens, 1))).to(self.mean.dtype)
 
 
 # ------------------------------------------------------------------------------- the import

@@ -96,6 +96,11 @@ class NativeUnits(PackedUnits):
             super().attend(query, kept, heads, out)
 
 
+def compiler() -> str | None:
+    """The C compiler: what the variable CC names, or ``cc``; None where there is none."""
+    return shutil.which(os.environ.get("CC", "cc"))
+
+
 @cache
 def compiled(name: str) -> CDLL:
     """The functions of ``native.c`` for one kind of numbers.
@@ -109,19 +114,19 @@ def compiled(name: str) -> CDLL:
     Raises:
         ForethoughtError: see :class:`NativeUnits`.
     """
-    compiler = shutil.which(os.environ.get("CC", "cc"))
-    if compiler is None:
+    program = compiler()
+    if program is None:
         raise ForethoughtError(
             "no C compiler found (cc, or what the variable CC names); install one, or plan with "
             "FastConfig(compiled=False)."
         )
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder) / "native.so"
-        command = [compiler, *FLAGS, name, str(SOURCE), "-o", str(library), "-lm"]
+        command = [program, *FLAGS, name, str(SOURCE), "-o", str(library), "-lm"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
         if done.returncode:
             raise ForethoughtError(
-                f"{compiler} could not compile {SOURCE.name}: {done.stderr.strip()[-500:]}. Plan "
+                f"{program} could not compile {SOURCE.name}: {done.stderr.strip()[-500:]}. Plan "
                 "with FastConfig(compiled=False)."
             )
         functions = CDLL(str(library))

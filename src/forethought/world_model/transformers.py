@@ -13,15 +13,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.functional import linear, scaled_dot_product_attention, silu
+from torch.nn.functional import scaled_dot_product_attention, silu
 
 from forethought.config import register
 from forethought.types import ForethoughtError
-from forethought.world_model.acting import ActingTransformer
+from forethought.world_model.layout import Linear, laid_out
 from forethought.world_model.predictors import Predictor, PredictorConfig
 from forethought.world_model.units import (
     is_rewritten,
-    keep_freed_memory,
     onednn_serves,
     units_for,
 )
@@ -32,24 +31,13 @@ CHUNK_NUMBERS = 3 * 2**19
 # ------------------------------------------------------------------------------- layers
 
 
-class Linear(nn.Linear):
-    """A linear layer that multiplies with oneDNN where it can: on CPUs, in float32.
-
-    The numbers are those of :class:`torch.nn.Linear` up to rounding. PyTorch's default there is
-    another library, which on many processors takes twice as long.
-    """
-
-    def forward(self, input: Float[Tensor, "*batch i"]) -> Float[Tensor, "*batch o"]:
-        """See :class:`torch.nn.Linear`."""
-        if input.ndim < 2 or not onednn_serves(input):
-            return linear(input, self.weight, self.bias)
-        return linear(input.to_mkldnn(), self.weight, self.bias).to_dense()
-
-
 def _gather(
     query: Tensor, key: Tensor, value: Tensor, dropout: float, *, causal: bool = False
 ) -> Tensor:
     """Attention of every query to every key, or to those up to its own."""
+    if query.dtype == torch.bfloat16 and query.device.type == "cpu" and not dropout and not causal:
+        # There the products by themselves are several times as fast as the fused kernel.
+        return ((query * query.shape[-1] ** -0.5) @ key.mT).softmax(-1) @ value
     if not torch._C._are_functorch_transforms_active():
         return scaled_dot_product_attention(query, key, value, dropout_p=dropout, is_causal=causal)
     # The fused kernel has no batched form, which ensembles ask for.
@@ -298,12 +286,15 @@ class CausalTransformer(Predictor):
     ) -> Float[Tensor, "n h_plus_1 k d"]:
         """See :class:`Predictor`.
 
-        Where it only acts, as :class:`ActingTransformer`, which shares work between steps. Where
-        gradients are recorded, or calls are rewritten, step by step.
+        Where it only acts, as :class:`ActingTransformer`, whose steps share work; its weights are
+        laid out for the length of this call, so that they may change before the next. Where
+        gradients are recorded or calls are rewritten, and for a single step, step by step.
         """
-        if torch.is_grad_enabled() or self.training or is_rewritten(latents):
+        single = actions.shape[1] == latents.shape[1]
+        if torch.is_grad_enabled() or self.training or is_rewritten(latents) or single:
             return super().unroll(latents, actions)
-        keep_freed_memory()
+        from forethought.world_model.acting import ActingTransformer  # It imports this module.
+
         return ActingTransformer(self, units_for(latents)).unroll(latents, actions)
 
 
@@ -393,11 +384,27 @@ class PatchTransformer(Predictor):
         self, latents: Float[Tensor, "n w k d"], actions: Float[Tensor, "n w a"]
     ) -> Float[Tensor, "n k d"]:
         tokens = latents.shape[2]
-        step = self.action(actions) + self.ages[-latents.shape[1] :]
-        seen = (self.entrance(latents) + step.unsqueeze(2) + self.places).flatten(1, 2)
+        # Latents stay in their own precision, whatever that of the blocks.
+        dtype = self.places.dtype
+        step = self.action(actions.to(dtype)) + self.ages[-latents.shape[1] :]
+        seen = (self.entrance(latents.to(dtype)) + step.unsqueeze(2) + self.places).flatten(1, 2)
         for block in self.blocks[:-1]:
             seen = block(seen, seen.shape[1])
-        return latents[:, -1] + self.exit(self.norm(self.blocks[-1](seen, tokens)))
+        change = self.exit(self.norm(self.blocks[-1](seen, tokens)))
+        return latents[:, -1] + change.to(latents.dtype)
+
+    def unroll(
+        self, latents: Float[Tensor, "n w k d"], actions: Float[Tensor, "n w_minus_1_plus_h a"]
+    ) -> Float[Tensor, "n h_plus_1 k d"]:
+        """See :class:`Predictor`.
+
+        Ages are counted from the latest step: each step changes those of all, and nothing that was
+        made of a state can be kept. Where it only acts, weights are laid out once for all steps.
+        """
+        single = actions.shape[1] == latents.shape[1]
+        if torch.is_grad_enabled() or self.training or single or not onednn_serves(latents):
+            return super().unroll(latents, actions)
+        return Predictor.unroll(laid_out(self, units_for(latents)), latents, actions)
 
 
 # ------------------------------------------------------------------------------- shared

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
+
+from forethought.types import ForethoughtError
 
 Product = Callable[[Tensor], Tensor]
 """A linear map of ``(*batch, i)`` to ``(*batch, o)``."""
@@ -161,7 +163,25 @@ class PackedUnits(PlainUnits):
 
     PyTorch's default for float32 is another library, which on many processors takes twice as long;
     and where oneDNN is called with weights as they are, it lays them out at every call.
+
+    Args:
+        dtype: float32, or bfloat16 where the processor computes in it.
+
+    Raises:
+        ForethoughtError: this PyTorch has no oneDNN, or the processor no such units.
     """
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__(dtype)
+        if not torch.backends.mkldnn.is_available():
+            raise ForethoughtError(
+                "this build of PyTorch has no oneDNN; plan without FastConfig, or install one that "
+                "has it."
+            )
+        if dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+            raise ForethoughtError(
+                "this processor has no units for bfloat16; plan with FastConfig(exact=True)."
+            )
 
     def linear(
         self, weight: Float[Tensor, "o i"], bias: Float[Tensor, " o"] | None, *, gelu: bool = False
@@ -195,20 +215,8 @@ def onednn_serves(values: Tensor) -> bool:
 
 def is_rewritten(values: Tensor) -> bool:
     """Whether what is called on values is batched, compiled, or done in another precision."""
-    kind = values.device.type
     return (
         torch._C._are_functorch_transforms_active()
         or torch.compiler.is_compiling()
-        or (torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind))
+        or torch.is_autocast_enabled(values.device.type)
     )
-
-
-@cache
-def keep_freed_memory() -> None:
-    """Has the allocator keep what is freed, instead of giving it back and asking for it anew.
-
-    Asking costs a page fault for every 4 KiB; in a rollout that can be a third of the time. The
-    allocator of Linux keeps as much as the largest block that was ever freed makes it expect, up to
-    a limit (mallopt(3), M_MMAP_THRESHOLD): so it is shown one just below. Others do not mind.
-    """
-    torch.empty(2**25 - 2**16, dtype=torch.uint8)
