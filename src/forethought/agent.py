@@ -486,7 +486,8 @@ class Agent:
     def _problem(self, latents: Float[Tensor, "b k d"]) -> PlanningProblem:
         """What is searched from here, on the lowest level."""
         past, chance = self._past(), self._chance()
-        imagine = self.world_model.imagine
+        world_model = self.world_model
+        imagine = world_model.imagine
         return PlanningProblem(
             imagine=lambda actions: imagine(latents, actions, past=past, chance=chance),
             score=self._score,

@@ -218,5 +218,8 @@ def is_rewritten(values: Tensor) -> bool:
     return (
         torch._C._are_functorch_transforms_active()
         or torch.compiler.is_compiling()
-        or torch.is_autocast_enabled(values.device.type)
+        or (
+            torch.amp.is_autocast_available(values.device.type)
+            and torch.is_autocast_enabled(values.device.type)
+        )
     )
