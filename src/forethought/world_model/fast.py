@@ -179,9 +179,8 @@ def _kinds(world_model: WorldModel, config: FastConfig) -> list[Kind]:
         exact = dtype == torch.float32
         return Kind(name=name, exact=exact, build=lambda: _computed(world_model, units(dtype)))
 
-    device = world_model.low.device.type
     kinds = {"plain": PlainUnits}
-    if device == "cpu":
+    if world_model.low.device.type == "cpu":
         kinds = {"packed": PackedUnits}
         if config.compiled and isinstance(world_model.predictor, CausalTransformer):
             kinds["compiled"] = NativeUnits
