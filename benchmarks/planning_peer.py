@@ -67,6 +67,7 @@ from forethought.evaluation.statistics import wilson
 from forethought.model import Model, ModelConfig
 from forethought.senses import sight_of
 from forethought.types import ActionSpec, Observation, Plan
+from forethought.world_model.fast import accelerate
 from forethought.world_model.lewm import PIXEL_MEAN, PIXEL_STD, import_lewm
 from forethought.world_model.world_model import WorldModel
 from harness import WORK, Benchmark, Figure, estimate, figure, main
@@ -274,7 +275,14 @@ def both(benchmark: Benchmark) -> tuple[Peer, dict[str, Ours]]:
         rate_hz=10.0,
     )
     model = model_of(world_model)
-    return Peer(peer), {"exact": Ours(model)}
+    return Peer(peer), {"exact": Ours(model), "fast": Ours(fast(model), "bfloat16")}
+
+
+def fast(model: Model) -> Model:
+    """The same weights in the units that are fastest here; what was tried is printed."""
+    accelerated = accelerate(model.world_model)
+    print(accelerated.report)
+    return model_of(accelerated)
 
 
 def model_of(world_model: WorldModel) -> Model:
@@ -477,7 +485,7 @@ class Way:
         return statistics.median(taken)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def measure(benchmark: Benchmark) -> None:
     peer, ours = both(benchmark)
     seed = benchmark.seeds[0]
