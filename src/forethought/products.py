@@ -74,9 +74,10 @@ class Product:
 
     def __call__(self, values: Float[Tensor, "n i"]) -> Float[Tensor, "n o"]:
         """See :func:`linear`."""
-        if self.packed is None:
-            return linear(values, self.weight, self.bias, self.after)
-        return _onednn(values, self.packed, self.bias, self.after)
+        if self.packed is not None:
+            return _onednn(values, self.packed, self.bias, self.after)
+        made = functional.linear(values, self.weight, self.bias)
+        return made if self.after is None else self.after(made)
 
 
 def _onednn(

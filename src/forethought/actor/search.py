@@ -38,8 +38,8 @@ class Gaussian:
     @classmethod
     def of(cls, elites: Float[Tensor, "b e h a"]) -> Gaussian:
         """The likeliest one that candidates were drawn from."""
-        mean = elites.mean(1)
-        return cls(mean=mean, std=(elites - mean[:, None]).square().mean(1).sqrt())
+        std, mean = torch.std_mean(elites, 1, correction=0)
+        return cls(mean=mean, std=std)
 
     def wider(self, smallest_std: float) -> Gaussian:
         """The same, nowhere narrower than told."""
@@ -301,31 +301,41 @@ class Ranked:
 
 @dataclass(frozen=True, kw_only=True)
 class _Chosen:
-    """One candidate of each world, with its evidence and its rank."""
+    """One candidate of each world, with its evidence and its rank.
+
+    It is not taken out from among the others of its round until that is needed: most are outdone.
+
+    Attributes:
+        imagination: of its round.
+        scores: of its round.
+        ranked: which one it is.
+    """
 
     imagination: Imagination
     scores: Scores
     ranked: Ranked
 
-    @classmethod
-    def of(cls, imagination: Imagination, scores: Scores, ranked: Ranked) -> _Chosen:
-        return cls(
-            imagination=imagination.pick(ranked.index),
-            scores=scores.each(lambda values: gather(values, ranked.index)),
-            ranked=ranked,
+    def alone(self) -> _Chosen:
+        """The same without the others."""
+        index = self.ranked.index
+        return _Chosen(
+            imagination=self.imagination.pick(index),
+            scores=self.scores.each(lambda values: gather(values, index)),
+            ranked=replace(self.ranked, index=torch.zeros_like(index)),
         )
 
     def where(self, take: Bool[Tensor, " b"], other: _Chosen) -> _Chosen:
         """This in the worlds to take, the other in the rest."""
         if bool(take.all()):
             return self
+        mine, others = self.alone(), other.alone()
         return _Chosen(
-            imagination=self.imagination.where(take, other.imagination),
-            scores=_where_scores(take, self.scores, other.scores),
+            imagination=mine.imagination.where(take, others.imagination),
+            scores=_where_scores(take, mine.scores, others.scores),
             ranked=Ranked(
-                index=_where(take, self.ranked.index, other.ranked.index),
-                energy=_where(take, self.ranked.energy, other.ranked.energy),
-                violation=_where(take, self.ranked.violation, other.ranked.violation),
+                index=mine.ranked.index,
+                energy=_where(take, mine.ranked.energy, others.ranked.energy),
+                violation=_where(take, mine.ranked.violation, others.ranked.violation),
             ),
         )
 
@@ -365,19 +375,21 @@ class Best:
         self.num_iterations += 1
         ranked = Ranked.of(scores, elites)
         first = ranked.first()
+        found = _Chosen(imagination=imagination, scores=scores, ranked=first)
         if self._chosen is None:
-            self._chosen = _Chosen.of(imagination, scores, first)
+            self._chosen = found
             return ranked
         better = first.better_than(self._chosen.ranked)[:, 0]
         better = better if settled is None else better & ~settled
         if bool(better.any()):
-            self._chosen = _Chosen.of(imagination, scores, first).where(better, self._chosen)
+            self._chosen = found.where(better, self._chosen)
         return ranked
 
     def plan(self, clock: Clock, *, in_time: bool) -> Plan:
         """The plan, as it stands."""
         assert self._chosen is not None
-        imagination, scores = self._chosen.imagination, self._chosen.scores
+        chosen = self._chosen.alone()
+        imagination, scores = chosen.imagination, chosen.scores
         status = PlanStatus.FOUND if in_time else PlanStatus.OUT_OF_TIME
         if not bool(scores.feasible.all()):
             status = PlanStatus.INFEASIBLE

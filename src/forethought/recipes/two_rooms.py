@@ -32,6 +32,11 @@ from forethought.world_model import (
     WorldModelConfig,
 )
 
+ONE_ROUND = CEM(
+    horizon=4, num_samples=32, num_iterations=1, num_elites=4, shared_noise=0.9, held_share=0.5
+)
+"""Pushes that are held go far, so that a few of them, around what is left of the last plan, do."""
+
 
 def two_rooms() -> Recipe:
     """The fixed wall: one latent vector, a metric critic, a short search; seconds on a CPU."""
@@ -39,7 +44,7 @@ def two_rooms() -> Recipe:
         name="two_rooms",
         description="two rooms with a fixed wall, from pixels; under a minute on a CPU",
         training=_plain,
-        acting=Acting(planner=CEM(horizon=4, num_samples=64, num_iterations=2, num_elites=8)),
+        acting=Acting(planner=ONE_ROUND),
         recording=Recording(world="two_rooms", num_episodes=600, episode_length=100),
     )
 

@@ -18,11 +18,12 @@ from forethought.config import register, to_json
 from forethought.perception.perception import Perception
 from forethought.types import ForethoughtError, Past
 from forethought.world_model.acting import ActingTransformer
+from forethought.world_model.acting_recurrent import ActingRecurrent
 from forethought.world_model.graphs import GraphedPredictor
 from forethought.world_model.layout import count_laid_out, laid_out
 from forethought.world_model.lewm import LeWMEncoder
 from forethought.world_model.native import NativeUnits, compiler
-from forethought.world_model.predictors import Predictor
+from forethought.world_model.predictors import Predictor, RecurrentLatent
 from forethought.world_model.transformers import CausalTransformer, PatchTransformer
 from forethought.world_model.tuning import (
     Judge,
@@ -38,6 +39,9 @@ from forethought.world_model.world_model import WorldModel
 
 THROUGHOUT = (LeWMEncoder, PatchTransformer)
 """Networks whose states may be in the precision of the units; of others only products are."""
+
+WHOLE = (CausalTransformer, RecurrentLatent)
+"""Predictors that are computed anew as a whole; of others only the linear layers are."""
 
 
 @register
@@ -146,9 +150,9 @@ class FastWorldModel(WorldModel):
 def accelerate(world_model: WorldModel, config: FastConfig | None = None) -> FastWorldModel:
     """The world model, computed with the fastest units that agree with it.
 
-    Linear layers are laid out anew wherever they are; the causal transformer, whose steps share
-    work besides, goes over as a whole. Trying the units takes some seconds, and less where they
-    were measured before. The process keeps the memory that it frees from here on, see
+    Linear layers are laid out anew wherever they are; causal transformers, whose steps share work
+    besides, and recurrent latents go over as a whole. Trying the units takes some seconds, and less
+    where they were measured before. The process keeps the memory that it frees from here on, see
     :mod:`forethought.allocation`.
 
     Args:
@@ -182,7 +186,7 @@ def _kinds(world_model: WorldModel, config: FastConfig) -> list[Kind]:
     kinds = {"plain": PlainUnits}
     if world_model.low.device.type == "cpu":
         kinds = {"packed": PackedUnits}
-        if config.compiled and isinstance(world_model.predictor, CausalTransformer):
+        if config.compiled and isinstance(world_model.predictor, WHOLE):
             kinds["compiled"] = NativeUnits
     reference = FastWorldModel(world_model, world_model.perception, world_model.predictor)
     return [
@@ -201,6 +205,8 @@ def _computed(world_model: WorldModel, units: Units) -> FastWorldModel:
     predictor = world_model.predictor
     if isinstance(predictor, CausalTransformer):
         fast: Predictor = ActingTransformer(predictor, units)
+    elif isinstance(predictor, RecurrentLatent):
+        fast = ActingRecurrent(predictor, units)
     else:
         fast = laid_out(predictor, units, throughout=THROUGHOUT)
     if world_model.low.device.type == "cuda":
@@ -214,7 +220,7 @@ def _left_out(world_model: WorldModel) -> tuple[str, ...]:
     plain, notes = PlainUnits(torch.float32), []
     for name in ("perception", "predictor"):
         part = world_model.get_submodule(name)
-        if not isinstance(part, CausalTransformer) and not count_laid_out(laid_out(part, plain)):
+        if not isinstance(part, WHOLE) and not count_laid_out(laid_out(part, plain)):
             notes.append(f"{name}: {type(part).__name__} has no linear layers; left as it is")
     return tuple(notes)
 

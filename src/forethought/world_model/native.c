@@ -1,4 +1,4 @@
-/* What lies between the products of an acting transformer, in one pass over memory each.
+/* What lies between the products of networks that act, in one pass over memory each.
  *
  * Compiled twice: for float, and with -DBFLOAT16 for bfloat16, where sums are in float as well.
  * What a name ending in _row tells is how many numbers the rows of an array lie apart; rows of
@@ -145,5 +145,34 @@ void advance(
       float normal = (values[at] - norm.mean) * norm.factor;
       seen[row * d + at] = put(normal * get(gain[at]) + get(bias[at]));
     }
+  }
+}
+
+static inline float sigmoid(float value) {
+  float small = exponential(value < 0 ? value : -value);
+  return (value < 0 ? small : 1.0f) / (1.0f + small);
+}
+
+/* States are float whatever the numbers are. Without a gain nothing is normalised. */
+void gate(
+    long n, long d, const number *products, const number *told, const float *before,
+    const float *gain, const float *bias, float eps, float *after, number *seen, long seen_row) {
+  for (long row = 0; row < n; row++) {
+    const number *restrict reset = products + row * 3 * d, *restrict keep = reset + d;
+    const number *restrict by = keep + d, *restrict told_row = told + row * d;
+    const float *restrict old = before + row * d;
+    float *restrict state = after + row * d;
+    number *restrict also = seen + row * seen_row;
+    for (long at = 0; at < d; at++) {
+      float new = 2 * sigmoid(get(told_row[at]) + sigmoid(get(reset[at])) * get(by[at])) - 1;
+      float kept = sigmoid(get(keep[at]));
+      state[at] = new + kept * (old[at] - new);
+    }
+    if (gain) {
+      struct norm norm = norm_of(d, state, eps);
+      for (long at = 0; at < d; at++)
+        state[at] = (state[at] - norm.mean) * norm.factor * gain[at] + bias[at];
+    }
+    for (long at = 0; at < d; at++) also[at] = put(state[at]);
   }
 }

@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from forethought.types import ForethoughtError
-from forethought.world_model.units import Change, Look, PackedUnits
+from forethought.world_model.units import Change, Look, Norm, PackedUnits
 
 SOURCE = Path(__file__).with_name("native.c")
 FLAGS = ("-O3", "-march=native", "-shared", "-fPIC")
@@ -95,6 +95,32 @@ class NativeUnits(PackedUnits):
         if not done:
             super().attend(query, kept, heads, out)
 
+    def gate(
+        self,
+        products: Float[Tensor, "n three_d"],
+        told: Float[Tensor, "n d"],
+        before: Float[Tensor, "n d"],
+        norm: Norm | None,
+        after: Float[Tensor, "n d"],
+        seen: Float[Tensor, "n i"],
+    ) -> None:
+        """See :class:`Units`; compiled for states in float32."""
+        if before.dtype != torch.float32:
+            super().gate(products, told, before, norm, after, seen)
+            return
+        self._library.gate(
+            *before.shape,
+            products.data_ptr(),
+            told.data_ptr(),
+            before.data_ptr(),
+            None if norm is None else norm.gain.data_ptr(),
+            None if norm is None else norm.bias.data_ptr(),
+            0.0 if norm is None else norm.eps,
+            after.data_ptr(),
+            seen.data_ptr(),
+            seen.stride(0),
+        )
+
 
 def compiler() -> str | None:
     """The C compiler: what the variable CC names, or ``cc``; None where there is none."""
@@ -136,4 +162,6 @@ def compiled(name: str) -> CDLL:
         [c_long] * 2 + [c_void_p] * 5 + [c_long] + [c_float] * 2 + [c_void_p] * 4
     )
     functions.advance.restype = None
+    functions.gate.argtypes = [c_long] * 2 + [c_void_p] * 5 + [c_float] + [c_void_p] * 2 + [c_long]
+    functions.gate.restype = None
     return functions

@@ -20,6 +20,7 @@ from forethought.config import register
 from forethought.perception.encoders import mlp
 from forethought.perception.grid import GridPlaces, grid_side, use_channels_last
 from forethought.products import Product, linear
+from forethought.world_model.units import is_rewritten, units_for
 
 
 class Predictor(nn.Module, ABC):
@@ -148,8 +149,10 @@ class ResidualMLP(MarkovPredictor):
         """See :class:`Predictor`; state and action enter by one product for both."""
         if torch.is_grad_enabled() or self.training:
             return super().unroll(latents, actions)
-        layers, straight = self._joined()
-        width, told_width = len(straight), straight.shape[1]
+        layers, stays = self._joined()
+        maps = [Product(len(latents), *layer, functional.gelu) for layer in layers]
+        leave = Product(len(latents), self.last.weight, self.last.bias)
+        width, told_width = stays.shape
         # What each step is told: its state, and beside it its action.
         told = actions.new_empty(actions.shape[1] + 1, len(latents), told_width)
         states = told[:, :, :width]
@@ -157,10 +160,9 @@ class ResidualMLP(MarkovPredictor):
         told[:-1, :, width:] = actions.transpose(0, 1)
         for now, ahead in zip(told[:-1].unbind(), states[1:].unbind(), strict=True):
             hidden = now
-            for weight, bias in layers:
-                hidden = linear(hidden, weight, bias, functional.gelu)
-            change = linear(hidden, self.last.weight, self.last.bias)
-            torch.add(change, linear(now, straight), out=ahead)
+            for layer in maps:
+                hidden = layer(hidden)
+            torch.addmm(leave(hidden), now, stays.T, out=ahead)
         return states.transpose(0, 1).unflatten(-1, latents.shape[2:])
 
     def _joined(self) -> tuple[Sequence[tuple[Tensor, Tensor]], Float[Tensor, "w w_plus_a"]]:
@@ -405,40 +407,13 @@ class RecurrentLatent(MarkovPredictor):
     def unroll(
         self, latents: Float[Tensor, "n w k d"], actions: Float[Tensor, "n w_minus_1_plus_h a"]
     ) -> Float[Tensor, "n h_plus_1 k d"]:
-        """See :class:`Predictor`; by :class:`_FastCell`."""
-        if torch.is_grad_enabled():
+        """See :class:`Predictor`.
+
+        Where it only acts, as :class:`ActingRecurrent`, laid out for the length of this call.
+        """
+        if torch.is_grad_enabled() or is_rewritten(latents):
             return super().unroll(latents, actions)
-        now = latents[:, -1].flatten(1)
-        cell = _FastCell(self.cell, rows=len(now))
-        states = now.new_empty(len(now), actions.shape[1] + 1, now.shape[1])
-        states[:, 0] = now
-        for step, told in enumerate(actions.transpose(0, 1).contiguous(), start=1):
-            now = self.norm(cell(told, now))
-            states[:, step] = now
-        return states.unflatten(-1, latents.shape[2:])
+        # It imports this module.
+        from forethought.world_model.acting_recurrent import ActingRecurrent
 
-
-class _FastCell:
-    """A gated cell for many steps without gradient.
-
-    What the input and the hidden state say about a gate is one product, which ends in the sigmoid.
-    The hyperbolic tangent is told by a sigmoid too, 2 s(2x) - 1, which is several times as fast.
-    """
-
-    def __init__(self, cell: GatedCell, *, rows: int) -> None:
-        told, by = cell.from_input, cell.from_hidden
-        width = by.in_features
-        gates, new = slice(0, 2 * width), slice(2 * width, None)
-        joined = torch.cat([by.weight[gates], told.weight[gates]], 1)
-        self.gates = Product(rows, joined, by.bias[gates] + told.bias[gates], torch.sigmoid)
-        self.new_by = Product(rows, 2 * by.weight[new], 2 * by.bias[new])
-        self.new_in = Product(rows, 2 * told.weight[new], 2 * told.bias[new])
-        self.minus_one = -torch.ones((), device=joined.device)
-
-    def __call__(
-        self, values: Float[Tensor, "n i"], hidden: Float[Tensor, "n w"]
-    ) -> Float[Tensor, "n w"]:
-        """The next hidden state."""
-        reset, keep = self.gates(torch.cat([hidden, values], 1)).chunk(2, 1)
-        new = torch.addcmul(self.new_in(values), reset, self.new_by(hidden)).sigmoid_()
-        return torch.lerp(torch.add(self.minus_one, new, alpha=2), hidden, keep)
+        return ActingRecurrent(self, units_for(latents)).unroll(latents, actions)

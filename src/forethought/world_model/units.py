@@ -40,6 +40,21 @@ class Look:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Norm:
+    """Layer normalisation.
+
+    Attributes:
+        gain: of each entry.
+        bias: of each entry.
+        eps: smallest variance.
+    """
+
+    gain: Float[Tensor, " d"]
+    bias: Float[Tensor, " d"]
+    eps: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Change:
     """What is still to be added to states.
 
@@ -104,6 +119,29 @@ class Units(Protocol):
         """
         ...
 
+    def gate(
+        self,
+        products: Float[Tensor, "n three_d"],
+        told: Float[Tensor, "n d"],
+        before: Float[Tensor, "n d"],
+        norm: Norm | None,
+        after: Float[Tensor, "n d"],
+        seen: Float[Tensor, "n i"],
+    ) -> None:
+        """A step of a gated recurrent unit, after its products.
+
+        Args:
+            products: what state and input say of the reset, what they say of what is kept, and
+                twice what the state says of the new state.
+            told: twice what the input says of the new state.
+            before: the state, in its own precision.
+            norm: of the next state; None for nothing.
+            after: where the next state is written.
+            seen: where it is written as well, into the first entries, in the precision of the
+                units.
+        """
+        ...
+
 
 class PlainUnits:
     """PyTorch's own functions, on any device.
@@ -156,6 +194,24 @@ class PlainUnits:
         torch.mul(pairs[0][1], shares[0], out=out)
         for (_, value), share in zip(pairs[1:], shares[1:], strict=True):
             out.addcmul_(value, share)
+
+    def gate(
+        self,
+        products: Float[Tensor, "n three_d"],
+        told: Float[Tensor, "n d"],
+        before: Float[Tensor, "n d"],
+        norm: Norm | None,
+        after: Float[Tensor, "n d"],
+        seen: Float[Tensor, "n i"],
+    ) -> None:
+        """See :class:`Units`."""
+        reset, keep, by = products.chunk(3, 1)
+        half = torch.addcmul(told, reset.sigmoid(), by).sigmoid_().to(before.dtype)
+        torch.lerp(half.mul_(2).sub_(1), before, keep.sigmoid().to(before.dtype), out=after)
+        if norm is not None:
+            width = after.shape[-1:]
+            after.copy_(functional.layer_norm(after, width, norm.gain, norm.bias, norm.eps))
+        seen[:, : after.shape[1]] = after
 
 
 class PackedUnits(PlainUnits):
