@@ -23,12 +23,13 @@ if TYPE_CHECKING:
         world_model,
         worlds,
     )
-    from forethought.agent import Agent
+    from forethought.agent import Agent, ReuseConfig
     from forethought.evaluation import evaluate, predict
     from forethought.model import Model
     from forethought.recipes import train
     from forethought.safety import SafetyConfig
     from forethought.types import ForethoughtError
+    from forethought.world_model.fast import FastConfig
 
 __version__ = "0.1.0"
 
@@ -48,8 +49,10 @@ _modules = (
 )
 _names = {
     "Agent": "agent",
+    "FastConfig": "world_model.fast",
     "ForethoughtError": "types",
     "Model": "model",
+    "ReuseConfig": "agent",
     "SafetyConfig": "safety",
     "evaluate": "evaluation",
     "predict": "evaluation",
@@ -58,8 +61,10 @@ _names = {
 
 __all__ = [
     "Agent",
+    "FastConfig",
     "ForethoughtError",
     "Model",
+    "ReuseConfig",
     "SafetyConfig",
     "__version__",
     "actor",

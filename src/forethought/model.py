@@ -122,7 +122,7 @@ class Model(nn.Module, ModelHubMixin, library_name="forethought", tags=["world-m
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return next(self.parameters()).device
+        return self.world_model.low.device
 
     def read(self, latents: Float[Tensor, "*batch k d"]) -> dict[str, Float[Tensor, "*batch"]]:
         """Physical quantities read from latents by the MLP probe, by name."""

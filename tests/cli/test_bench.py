@@ -7,6 +7,8 @@ import json
 import pytest
 import torch
 
+from forethought import recipes
+from forethought.actor import CEM
 from forethought.cli import main
 from forethought.evaluation import roofline
 
@@ -31,9 +33,11 @@ def test_a_run_is_searched_as_its_recipe_says(run, capsys) -> None:
     code, answer = ask(capsys, run, *QUICK, "--threads", 1)
     assert code == 0 and answer["subject"] == str(run)
     assert answer["machine"]["threads"] == torch.get_num_threads() == 1
-    assert answer["planner"].startswith("CEM(horizon=4, num_samples=64, num_iterations=2")
+    planner = recipes.acting(recipes.get("two_rooms")).planner
+    assert answer["planner"] == str(planner) and isinstance(planner, CEM)
     plain, *others = answer["variants"]
-    assert (plain["arithmetic"], plain["candidates"], plain["horizon"]) == ("float32", 64, 4)
+    asked = ("float32", planner.num_samples, planner.horizon)
+    assert (plain["arithmetic"], plain["candidates"], plain["horizon"]) == asked
     for speed in (plain, *others):
         rate = speed["steps_per_s"] * speed["flop_per_step"]
         assert speed["flop_per_s"] == pytest.approx(rate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,6 +25,8 @@ from forethought.evaluation.roofline import (
 )
 from forethought.model import Model
 from forethought.types import Decision, Observation, Past, Plan, Signature
+from forethought.world_model.fast import FastConfig, accelerate
+from forethought.world_model.world_model import WorldModel
 
 MakeAgent = Callable[[Model, Observation], Agent]
 """From a model and goal observations ``(1, ...)`` to one agent that seeks them."""
@@ -146,9 +149,27 @@ class SpeedResults:
         }
 
 
+AS_TRAINED = "as trained"
+
+
 def variants(model: Model) -> tuple[Variant, ...]:
-    """The ways to compute a model on its device: as it was trained, and accelerated."""
-    return (Variant(name="float32", model=model),)
+    """The ways to compute a model on its device: as it was trained, and with the units that are
+    fastest there, in float32 and in any precision, where those are others."""
+    found = {AS_TRAINED: Variant(name=AS_TRAINED, model=model)}
+    for exact in (True, False):
+        world_model = accelerate(model.world_model, FastConfig(exact=exact))
+        name = world_model.report.chosen
+        arithmetic = "bfloat16" if "bfloat16" in name else "float32"
+        by = Variant(name=name, model=_computed_by(model, world_model), arithmetic=arithmetic)
+        found.setdefault(name, by)
+    return tuple(found.values())
+
+
+def _computed_by(model: Model, world_model: WorldModel) -> Model:
+    """The same model with another world model in it."""
+    twin = copy.copy(model)
+    twin._modules = {**model._modules, "world_model": world_model}
+    return twin
 
 
 def measure_speed(

@@ -62,7 +62,7 @@ class Subject:
     def measure(self, protocol: SpeedProtocol, *, visible: bool = True) -> SpeedResults:
         """How fast it is; see :func:`measure_speed`."""
         return measure_speed(
-            variants(self.model),
+            variants(self.model.eval()),
             lambda model, goals: self.acting.agent(model, goals, 1),
             self.make_setting,
             protocol,

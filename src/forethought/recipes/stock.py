@@ -54,12 +54,19 @@ class Stock:
     acting: Acting
 
     def build(self, seed: int = 0) -> Model:
-        """The model with random weights."""
+        """The model with random weights.
+
+        Those that training begins with at zero are drawn too: what is done must make a difference.
+        """
         width = self.signature.action.width * self.config.world_model.action_block
         same = {"action": Normaliser([0.0] * width, [1.0] * width)}
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            return Model(self.config, self.signature, same).eval()
+            model = Model(self.config, self.signature, same).eval()
+            for weight in model.world_model.predictor.parameters():
+                if weight.ndim > 1 and not weight.any():
+                    torch.nn.init.normal_(weight, std=0.05)
+        return model
 
 
 def demo() -> Stock:
