@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from forethought import worlds
+from forethought import recipes, worlds
 from forethought.actor import CEM, Hold, LeastViolation, Retreat, Stop
 from forethought.agent import Agent
 from forethought.configurator import Search, ShownGoal, Task, read_task
@@ -41,7 +41,7 @@ def test_a_task_without_guardrails_acts(model, seen) -> None:
 
 
 def test_a_task_plans_as_its_models_recipe_does(model) -> None:
-    usual = CEM(horizon=4, num_samples=64, num_iterations=2, num_elites=8)
+    usual = recipes.acting(recipes.get("two_rooms")).planner
     assert Task(goal=FREE).agent(model).actor == usual
     changed = Task(goal=FREE, search=Search(horizon=2)).agent(model).actor
     assert changed == replace(usual, horizon=2)

@@ -24,13 +24,15 @@ from forethought.actor import (
     Screened,
     Stop,
 )
-from forethought.configurator import Search, ShownGoal, read_task, task_schema
-from forethought.configurator.measures import planner_horizon
+from forethought.agent import ReuseConfig
+from forethought.configurator import Budget, Search, ShownGoal, read_task, task_schema
 from forethought.configurator.reading import EXAMPLES
-from forethought.configurator.task_file import TaskPart
+from forethought.configurator.task import planner_horizon
+from forethought.configurator.task_file import PLANNERS, TaskPart
 from forethought.cost import RegionGoal
 from forethought.marked_yaml import read_yaml
 from forethought.types import ForethoughtError
+from forethought.world_model.fast import FastConfig
 
 WHOLE = """
 goal:
@@ -50,7 +52,12 @@ guardrails:
   - limit: {quantity: position.y, below: 40}
     only_when: {limit: {quantity: position.x, above: 30}}
 fallback: {retreat: {steps: 10}}
-planner: {horizon: 4, samples: 48, iterations: 2, elites: 8}
+planner: {name: icem, horizon: 4, samples: 48, iterations: 2, elites: 8}
+budget:
+  deadline_ms: 20
+  replan_every: 5
+  reuse: {surprise: 0.05, longest: 10}
+  fast: exact
 """
 
 
@@ -97,7 +104,32 @@ def test_every_key_is_built(written) -> None:
         ),
     ]
     assert task.fallback == Retreat(steps=10)
-    assert task.search == Search(horizon=4, samples=48, iterations=2, elites=8)
+    assert task.search == Search(planner=ICEM(), horizon=4, samples=48, iterations=2, elites=8)
+    assert task.budget == Budget(
+        deadline_s=0.02,
+        replan_every=5,
+        reuse=ReuseConfig(surprise=0.05, longest=10),
+        fast=FastConfig(exact=True),
+    )
+
+
+def test_a_planner_by_name_looks_as_far_as_the_recipes() -> None:
+    """Unless told otherwise; of two levels the lower is another."""
+    usual = CEM(horizon=5)
+    assert Search(planner=MPPI()).applied(usual) == MPPI(horizon=5)
+    assert Search(planner=MPPI(), horizon=3, samples=9).applied(usual) == MPPI(
+        horizon=3, num_samples=9
+    )
+    levels = Hierarchical(upper=CEM(horizon=7), lower=usual)
+    applied = Search(planner=ICEM()).applied(levels)
+    assert applied == Hierarchical(upper=CEM(horizon=7), lower=ICEM(horizon=5))
+
+
+@pytest.mark.parametrize("name", PLANNERS)
+def test_every_planner_may_be_named(written, name) -> None:
+    task = read_task(written(f"goal: {{state: [0.5, 1]}}\nplanner: {{name: {name}, horizon: 2}}"))
+    planner = task.search.applied(CEM())
+    assert type(planner) is type(PLANNERS[name]()) and planner_horizon(planner) == 2
 
 
 def test_what_is_not_said_is_the_recipes(written) -> None:
@@ -191,7 +223,9 @@ def test_every_example_of_an_error_is_right(written) -> None:
             text = example
         elif key == "retreat":
             text = f"fallback: {{{example}}}"
-        elif key in ("halving", "screened"):
+        elif key in ("reuse", "fast"):
+            text = f"budget: {{{example}}}"
+        elif key in ("halving", "screened", "name"):
             text = f"planner: {{{example}}}"
         elif key in inside:
             text = f"goal: {{{example}}}"
@@ -213,6 +247,11 @@ def test_editors_are_told_of_every_key() -> None:
 
 
 BAD = [
+    ("planner: {name: cen}", 3, "planner.name", "Did you mean 'cem'?"),
+    ("budget: {deadline_ms: 0}", 3, "budget.deadline_ms", "greater than 0"),
+    ("budget: {deadline: 20}", 3, "budget.deadline", "Did you mean 'deadline_ms'?"),
+    ("budget: {fast: very}", 3, "budget.fast", "expected exact"),
+    ("budget: {reuse: {surprise: 0.1}}", 3, "budget.reuse.longest", "expected it in"),
     ("goal: {imag: goal.png}", 2, "goal.imag", "Did you mean 'image'?"),
     ("goal: {}", 2, "goal", "expected exactly one of image, state, quantities, region"),
     ("goal: {state: [1], region: {x: [1, 2]}}", 2, "goal", "found state and region"),

@@ -4,9 +4,10 @@ from forethought.configurator.check import Finding, TaskReport, check_task
 from forethought.configurator.measures import Standing, Support
 from forethought.configurator.reading import read_task, task_schema
 from forethought.configurator.recorded import Recorded, recorded_of
-from forethought.configurator.task import Search, ShownGoal, Task
+from forethought.configurator.task import Budget, Search, ShownGoal, Task
 
 __all__ = [
+    "Budget",
     "Finding",
     "Recorded",
     "Search",

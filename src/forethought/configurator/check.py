@@ -26,13 +26,12 @@ from forethought.configurator.measures import (
     goal_support,
     known_guardrails,
     margins_at_rest,
-    planner_horizon,
     standings,
     uncalibrated,
     unknown_of,
 )
 from forethought.configurator.recorded import Recorded
-from forethought.configurator.task import ShownGoal, Task
+from forethought.configurator.task import ShownGoal, Task, planner_horizon
 from forethought.configurator.task_file import hint
 from forethought.cost.region import RegionGoal
 from forethought.cost.terms import CostTerm

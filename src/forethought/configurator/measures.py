@@ -10,22 +10,6 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from forethought.actor import (
-    CEM,
-    ICEM,
-    MPPI,
-    BeamSearch,
-    CategoricalCEM,
-    Gradient,
-    Halving,
-    Hierarchical,
-    Mixed,
-    ParallelGradient,
-    PredictiveSampling,
-    ProjectedGradient,
-    Screened,
-    Sketched,
-)
 from forethought.configurator.recorded import Recorded
 from forethought.configurator.task import ShownGoal, Task
 from forethought.cost.calibration import (
@@ -39,25 +23,12 @@ from forethought.cost.guardrail import Guardrail, reading_of
 from forethought.cost.region import RegionGoal
 from forethought.cost.shown import keys_resolved
 from forethought.cost.sight import Sight
-from forethought.types import Planner
 
 SUPPORT = 0.999
 """Share of held-out moments that lie as near to recorded ones as a goal must."""
 NEAR = 0.05
 """Standard deviations within which quantities are near in any case."""
 CHUNK = 1024
-FLAT = (
-    CEM,
-    ICEM,
-    MPPI,
-    BeamSearch,
-    CategoricalCEM,
-    ParallelGradient,
-    Gradient,
-    PredictiveSampling,
-    ProjectedGradient,
-)
-"""Planners that look ahead by themselves."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -314,14 +285,3 @@ def _support(distance: Tensor, others: Float[Tensor, " m"], *, at_least: float) 
         usual=float(others.median()),
         most=max(float(torch.quantile(others, SUPPORT)), at_least),
     )
-
-
-def planner_horizon(planner: Planner) -> int | None:
-    """Model steps that a planner looks ahead on the lowest level; None where it does not say."""
-    if isinstance(planner, Hierarchical):
-        return planner_horizon(planner.lower)
-    if isinstance(planner, Mixed):
-        return planner_horizon(planner.first)
-    if isinstance(planner, Halving | Screened | Sketched):
-        return planner_horizon(planner.planner)
-    return planner.horizon if isinstance(planner, FLAT) else None

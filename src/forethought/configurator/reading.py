@@ -10,8 +10,14 @@ import numpy as np
 import yaml
 from pydantic import ValidationError
 
-from forethought.configurator.task import Search, ShownGoal, Task
-from forethought.configurator.task_file import GoalPart, PlannerPart, TaskPart
+from forethought.configurator.task import Budget, Search, ShownGoal, Task
+from forethought.configurator.task_file import (
+    PLANNERS,
+    BudgetPart,
+    GoalPart,
+    PlannerPart,
+    TaskPart,
+)
 from forethought.cost.region import RegionGoal
 from forethought.cost.shown import named_goal
 from forethought.marked_yaml import line_of, read_yaml
@@ -39,6 +45,10 @@ EXAMPLES = {
     "planner": "planner: {horizon: 4, samples: 64, iterations: 2, elites: 8}",
     "halving": "halving: [{steps: 1, share: 0.5}]",
     "screened": "screened: 0.25",
+    "name": "name: cem",
+    "budget": "budget: {deadline_ms: 20, replan_every: 5}",
+    "reuse": "reuse: {surprise: 0.05, longest: 10}",
+    "fast": "fast: exact",
 }
 """How each key is written, for errors about it."""
 
@@ -65,6 +75,7 @@ def read_task(path: Path | str) -> Task:
         guardrails=tuple(one.build_guardrail() for one in part.guardrails),
         fallback=part.fallback.build(),
         search=_search(part.planner),
+        budget=_budget(part.budget),
     )
 
 
@@ -73,8 +84,18 @@ def task_schema() -> dict[str, Any]:
     return {"title": "Forethought task", **TaskPart.model_json_schema()}
 
 
+def _budget(part: BudgetPart) -> Budget:
+    return Budget(
+        deadline_s=None if part.deadline_ms is None else part.deadline_ms / 1000,
+        replan_every=part.replan_every,
+        reuse=None if part.reuse is None else part.reuse.build(),
+        fast=part.build_fast(),
+    )
+
+
 def _search(part: PlannerPart) -> Search:
     return Search(
+        planner=None if part.name is None else PLANNERS[part.name](),
         horizon=part.horizon,
         samples=part.samples,
         iterations=part.iterations,

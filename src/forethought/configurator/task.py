@@ -7,16 +7,24 @@ from dataclasses import dataclass, field, fields, replace
 from forethought import recipes
 from forethought.actor import (
     CEM,
+    ICEM,
+    MPPI,
+    BeamSearch,
+    CategoricalCEM,
     Fallback,
+    Gradient,
     Halving,
     Hierarchical,
     LeastViolation,
     Mixed,
+    ParallelGradient,
+    PredictiveSampling,
+    ProjectedGradient,
     Rung,
     Screened,
     Sketched,
 )
-from forethought.agent import Agent
+from forethought.agent import Agent, ReuseConfig
 from forethought.cost.guardrail import Guardrail
 from forethought.cost.region import RegionGoal
 from forethought.cost.terms import Cost, CostTerm
@@ -24,6 +32,20 @@ from forethought.model import Model
 from forethought.recipes import Acting
 from forethought.safety import SafetyConfig
 from forethought.types import ForethoughtError, Observation, Planner
+from forethought.world_model.fast import FastConfig
+
+FLAT = (
+    CEM,
+    ICEM,
+    MPPI,
+    BeamSearch,
+    CategoricalCEM,
+    ParallelGradient,
+    Gradient,
+    PredictiveSampling,
+    ProjectedGradient,
+)
+"""Planners that look ahead by themselves."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,6 +64,7 @@ class Search:
     """What is to be different about a planner; None leaves a number as it is.
 
     Attributes:
+        planner: another one in place of it, which looks ahead as far; None for itself.
         horizon: model steps planned ahead.
         samples: candidates in a round.
         iterations: rounds.
@@ -50,6 +73,7 @@ class Search:
         halving: where candidates are judged on the way.
     """
 
+    planner: Planner | None = None
     horizon: int | None = None
     samples: int | None = None
     iterations: int | None = None
@@ -67,6 +91,9 @@ class Search:
         """
         if isinstance(planner, Hierarchical):
             return replace(planner, lower=self.applied(planner.lower))
+        if self.planner is not None:
+            as_far = replace(self, planner=None, horizon=self.horizon or planner_horizon(planner))
+            return as_far.applied(self.planner)
         if isinstance(planner, Mixed):
             second = Search(horizon=self.horizon).applied(planner.second)
             return replace(planner, first=self.applied(planner.first), second=second)
@@ -97,6 +124,34 @@ class Search:
         return planner
 
 
+def planner_horizon(planner: Planner) -> int | None:
+    """Model steps that a planner looks ahead on the lowest level; None where it does not say."""
+    if isinstance(planner, Hierarchical):
+        return planner_horizon(planner.lower)
+    if isinstance(planner, Mixed):
+        return planner_horizon(planner.first)
+    if isinstance(planner, Halving | Screened | Sketched):
+        return planner_horizon(planner.planner)
+    return planner.horizon if isinstance(planner, FLAT) else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """What a decision may take.
+
+    Attributes:
+        deadline_s: seconds from the observation coming in to the action leaving; None for no limit.
+        replan_every: world steps of a plan that are executed; None for what the recipe says.
+        reuse: when the plan goes on without a search; None for never.
+        fast: how imagination may be computed faster; None for as the model was trained.
+    """
+
+    deadline_s: float | None = None
+    replan_every: int | None = None
+    reuse: ReuseConfig | None = None
+    fast: FastConfig | None = None
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Task:
     """What an agent is to do.
@@ -107,6 +162,7 @@ class Task:
         guardrails: what must hold, whatever it costs.
         fallback: what is done where no plan keeps within them.
         search: what is to be different about the planner of the model's recipe.
+        budget: what a decision may take.
     """
 
     goal: ShownGoal | RegionGoal
@@ -114,6 +170,7 @@ class Task:
     guardrails: tuple[Guardrail, ...] = ()
     fallback: Fallback = field(default_factory=LeastViolation)
     search: Search = field(default_factory=Search)
+    budget: Budget = field(default_factory=Budget)
 
     def acting(self, model: Model) -> Acting:
         """How agents with this model plan for this task.
@@ -162,7 +219,10 @@ class Task:
             actor=acting.planner,
             safety=SafetyConfig(fallback=self.fallback),
             num_agents=num_agents,
-            replan_every=acting.replan_every,
+            replan_every=self.budget.replan_every or acting.replan_every,
+            reuse=self.budget.reuse,
+            deadline_s=self.budget.deadline_s,
+            fast=self.budget.fast,
             num_outcomes=acting.num_outcomes,
             attempts=acting.attempts,
             seed=seed,

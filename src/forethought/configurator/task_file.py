@@ -22,18 +22,24 @@
         only_when: {limit: {quantity: position.x, above: 30}}
     fallback: stop             # or hold, least_violation, {retreat: {steps: 10}}
     planner:                   # optional: the recipe's where not said
+      name: icem               # or cem, mppi, gradient, projected_gradient, beam_search, ...
       horizon: 4
       samples: 64
       iterations: 2
       elites: 8
       halving: [{steps: 1, share: 0.5}]    # after a model step only the better half goes on
       screened: 0.25           # share of the candidates that the model's sketch lets through
+    budget:                    # optional: what a decision may take
+      deadline_ms: 20          # from the observation coming in to the action leaving
+      replan_every: 5          # world steps of a plan that are executed
+      reuse: {surprise: 0.05, longest: 10}   # the plan goes on while nothing surprises
+      fast: exact              # or any: imagine with the units that are fastest here
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any
 
 from pydantic import (
@@ -47,7 +53,25 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from forethought.actor import CEM, Fallback, Halving, Hold, LeastViolation, Retreat, Rung, Stop
+from forethought.actor import (
+    CEM,
+    ICEM,
+    MPPI,
+    BeamSearch,
+    CategoricalCEM,
+    Fallback,
+    Gradient,
+    Halving,
+    Hold,
+    LeastViolation,
+    ParallelGradient,
+    PredictiveSampling,
+    ProjectedGradient,
+    Retreat,
+    Rung,
+    Stop,
+)
+from forethought.agent import ReuseConfig
 from forethought.cost.constraints import (
     AllOf,
     AnyOf,
@@ -62,9 +86,23 @@ from forethought.cost.guardrail import Guardrail, guardrail
 from forethought.cost.motion import effort, smoothness
 from forethought.cost.region import RegionGoal, region_goal
 from forethought.cost.terms import CostTerm
+from forethought.types import Planner
+from forethought.world_model.fast import FastConfig
 
 TERMS = {"effort": effort, "smoothness": smoothness}
 """Terms that a task file may name beside its goal."""
+PLANNERS: Mapping[str, Callable[[], Planner]] = {
+    "cem": CEM,
+    "icem": ICEM,
+    "mppi": MPPI,
+    "predictive_sampling": PredictiveSampling,
+    "gradient": Gradient,
+    "projected_gradient": ProjectedGradient,
+    "parallel_gradient": ParallelGradient,
+    "categorical_cem": CategoricalCEM,
+    "beam_search": BeamSearch,
+}
+"""Planners that a task file may name."""
 
 
 def _with_exponent(value: Any) -> Any:
@@ -328,14 +366,23 @@ class RungPart(Part):
 
 
 class PlannerPart(Part):
-    """What is to be different about the recipe's planner."""
+    """What is to be different about the recipe's planner, or another one."""
 
+    name: Name | None = None
     horizon: Count | None = None
     samples: Count | None = None
     iterations: Count | None = None
     elites: Count | None = None
     screened: Share | None = None
     halving: list[RungPart] = []
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str | None) -> str | None:
+        if name is not None and name not in PLANNERS:
+            said = f"found the unknown planner {name!r}, expected {', '.join(PLANNERS)}."
+            raise wrong(said + hint(name, PLANNERS))
+        return name
 
     @field_validator("halving")
     @classmethod
@@ -354,6 +401,40 @@ class PlannerPart(Part):
         return self
 
 
+class ReusePart(Part):
+    """When the plan goes on for another model step instead of a search."""
+
+    surprise: Annotated[Number, Field(gt=0)]
+    longest: Count
+
+    def build(self) -> ReuseConfig:
+        """The setting."""
+        return ReuseConfig(surprise=self.surprise, longest=self.longest)
+
+
+class BudgetPart(Part):
+    """What a decision may take."""
+
+    deadline_ms: Annotated[Number, Field(gt=0)] | None = None
+    replan_every: Count | None = None
+    reuse: ReusePart | None = None
+    fast: Name | None = None
+
+    @field_validator("fast")
+    @classmethod
+    def _known(cls, fast: str | None) -> str | None:
+        if fast not in (None, "exact", "any"):
+            raise wrong(
+                f"found {fast!r}, expected exact (all in float32) or any (any precision that the "
+                "model's energies agree with)."
+            )
+        return fast
+
+    def build_fast(self) -> FastConfig | None:
+        """How imagination is computed faster; None where it is not."""
+        return None if self.fast is None else FastConfig(exact=self.fast == "exact")
+
+
 class TaskPart(Part):
     """A task file."""
 
@@ -362,6 +443,7 @@ class TaskPart(Part):
     guardrails: list[GuardrailPart] = []
     fallback: FallbackPart = FallbackPart(least_violation=Nothing())
     planner: PlannerPart = PlannerPart()
+    budget: BudgetPart = BudgetPart()
 
     @field_validator("terms")
     @classmethod
