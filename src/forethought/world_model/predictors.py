@@ -75,6 +75,21 @@ class MarkovPredictor(Predictor):
         """The next latents."""
 
 
+def steps_as(predictor: Predictor, make: type[Predictor], *methods: str) -> bool:
+    """Whether a predictor makes its steps as a class does, so that what this shares may be used.
+
+    A subclass that overrides one of the methods makes other steps, and so does a predictor that was
+    given another one for itself.
+
+    Args:
+        predictor: one of this class.
+        make: the class.
+        methods: of it, of which a step is made.
+    """
+    own = (getattr(getattr(predictor, name), "__func__", None) for name in methods)
+    return all(one is getattr(make, name) for name, one in zip(methods, own, strict=True))
+
+
 class PredictorConfig(ABC):
     """Settings of a predictor, and how to build it."""
 
@@ -146,7 +161,8 @@ class ResidualMLP(MarkovPredictor):
         self, latents: Float[Tensor, "n w k d"], actions: Float[Tensor, "n w_minus_1_plus_h a"]
     ) -> Float[Tensor, "n h_plus_1 k d"]:
         """See :class:`Predictor`; state and action enter by one product for both."""
-        if torch.is_grad_enabled() or self.training:
+        as_here = steps_as(self, ResidualMLP, "forward", "step", "seen")
+        if torch.is_grad_enabled() or self.training or not as_here:
             return super().unroll(latents, actions)
         layers, straight = self._joined()
         width, told_width = len(straight), straight.shape[1]
@@ -334,7 +350,7 @@ class GRU(Predictor):
         self, latents: Float[Tensor, "n w k d"], actions: Float[Tensor, "n w_minus_1_plus_h a"]
     ) -> Float[Tensor, "n h_plus_1 k d"]:
         """See :class:`Predictor`; each step enters once, though it is in several windows."""
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or not steps_as(self, GRU, "forward"):
             return super().unroll(latents, actions)
         known, states = latents.shape[1], list(latents.unbind(1))
         told: list[Tensor] = []
