@@ -23,7 +23,7 @@ from forethought.world_model.layout import count_laid_out, laid_out
 from forethought.world_model.lewm import LeWMEncoder
 from forethought.world_model.native import NativeUnits, compiler
 from forethought.world_model.predictors import Predictor
-from forethought.world_model.transformers import CausalTransformer, PatchTransformer
+from forethought.world_model.transformers import PatchTransformer, acts_laid_out
 from forethought.world_model.tuning import (
     Judge,
     Kind,
@@ -114,7 +114,8 @@ class FastWorldModel(WorldModel):
             ForethoughtError: the weights have changed.
         """
         self._check()
-        return super().encode(observation)
+        encode = self._source[0].encode if _followed(*observation.values()) else super().encode
+        return encode(observation)
 
     def futures(
         self,
@@ -131,7 +132,8 @@ class FastWorldModel(WorldModel):
             ForethoughtError: the weights have changed.
         """
         self._check()
-        followed = torch.is_grad_enabled() and (latents.requires_grad or actions.requires_grad)
+        earlier = () if past is None else (past.latents, past.actions)
+        followed = _followed(latents, actions, *earlier, z, numbers)
         roll = self._source[0].futures if followed else super().futures
         return roll(latents, actions, past=past, z=z, numbers=numbers)
 
@@ -182,7 +184,7 @@ def _kinds(world_model: WorldModel, config: FastConfig) -> list[Kind]:
     kinds = {"plain": PlainUnits}
     if world_model.low.device.type == "cpu":
         kinds = {"packed": PackedUnits}
-        if config.compiled and isinstance(world_model.predictor, CausalTransformer):
+        if config.compiled and acts_laid_out(world_model.predictor):
             kinds["compiled"] = NativeUnits
     reference = FastWorldModel(world_model, world_model.perception, world_model.predictor)
     return [
@@ -199,7 +201,7 @@ def _kinds(world_model: WorldModel, config: FastConfig) -> list[Kind]:
 def _computed(world_model: WorldModel, units: Units) -> FastWorldModel:
     """The world model with all that units can take over."""
     predictor = world_model.predictor
-    if isinstance(predictor, CausalTransformer):
+    if acts_laid_out(predictor):
         fast: Predictor = ActingTransformer(predictor, units)
     else:
         fast = laid_out(predictor, units, throughout=THROUGHOUT)
@@ -214,7 +216,8 @@ def _left_out(world_model: WorldModel) -> tuple[str, ...]:
     plain, notes = PlainUnits(torch.float32), []
     for name in ("perception", "predictor"):
         part = world_model.get_submodule(name)
-        if not isinstance(part, CausalTransformer) and not count_laid_out(laid_out(part, plain)):
+        taken_over = isinstance(part, Predictor) and acts_laid_out(part)
+        if not taken_over and not count_laid_out(laid_out(part, plain)):
             notes.append(f"{name}: {type(part).__name__} has no linear layers; left as it is")
     return tuple(notes)
 
@@ -230,6 +233,12 @@ def _make(world_model: WorldModel, config: FastConfig) -> dict[str, object]:
         "candidates": config.candidates,
         "horizon": config.horizon,
     }
+
+
+def _followed(*values: Tensor | None) -> bool:
+    """Whether gradients are asked for of any of them; fast units would lose them."""
+    asked = (value.requires_grad for value in values if isinstance(value, Tensor))
+    return torch.is_grad_enabled() and any(asked)
 
 
 def _versions(world_model: WorldModel) -> tuple[tuple[int, int], ...]:
