@@ -89,7 +89,9 @@ class FastWorldModel(WorldModel):
     """A world model computed with faster units. It is made by :func:`accelerate`.
 
     Its weights are copies. When those of the world model that it was made from have changed, it
-    refuses to answer. Where gradients are asked for, that world model answers itself.
+    refuses to answer; but PyTorch counts no changes through ``.data`` or by optimisers with
+    ``fused=True``, which go unnoticed. Where gradients are asked for, that world model answers
+    itself.
 
     Args:
         source: the world model that it was made from.
