@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -23,8 +24,8 @@ from forethought.world_model.graphs import GraphedPredictor
 from forethought.world_model.layout import count_laid_out, laid_out
 from forethought.world_model.lewm import LeWMEncoder
 from forethought.world_model.native import NativeUnits, compiler
-from forethought.world_model.predictors import Predictor, RecurrentLatent
-from forethought.world_model.transformers import CausalTransformer, PatchTransformer
+from forethought.world_model.predictors import Predictor, recurs_laid_out
+from forethought.world_model.transformers import PatchTransformer, acts_laid_out
 from forethought.world_model.tuning import (
     Judge,
     Kind,
@@ -39,9 +40,6 @@ from forethought.world_model.world_model import WorldModel
 
 THROUGHOUT = (LeWMEncoder, PatchTransformer)
 """Networks whose states may be in the precision of the units; of others only products are."""
-
-WHOLE = (CausalTransformer, RecurrentLatent)
-"""Predictors that are computed anew as a whole; of others only the linear layers are."""
 
 
 @register
@@ -93,7 +91,9 @@ class FastWorldModel(WorldModel):
     """A world model computed with faster units. It is made by :func:`accelerate`.
 
     Its weights are copies. When those of the world model that it was made from have changed, it
-    refuses to answer. Where gradients are asked for, that world model answers itself.
+    refuses to answer; but PyTorch counts no changes through ``.data`` or by optimisers with
+    ``fused=True``, which go unnoticed. Where gradients are asked for, that world model answers
+    itself.
 
     Args:
         source: the world model that it was made from.
@@ -118,7 +118,8 @@ class FastWorldModel(WorldModel):
             ForethoughtError: the weights have changed.
         """
         self._check()
-        return super().encode(observation)
+        encode = self._source[0].encode if _followed(*observation.values()) else super().encode
+        return encode(observation)
 
     def futures(
         self,
@@ -135,7 +136,8 @@ class FastWorldModel(WorldModel):
             ForethoughtError: the weights have changed.
         """
         self._check()
-        followed = torch.is_grad_enabled() and (latents.requires_grad or actions.requires_grad)
+        earlier = () if past is None else (past.latents, past.actions)
+        followed = _followed(latents, actions, *earlier, z, numbers)
         roll = self._source[0].futures if followed else super().futures
         return roll(latents, actions, past=past, z=z, numbers=numbers)
 
@@ -186,7 +188,7 @@ def _kinds(world_model: WorldModel, config: FastConfig) -> list[Kind]:
     kinds = {"plain": PlainUnits}
     if world_model.low.device.type == "cpu":
         kinds = {"packed": PackedUnits}
-        if config.compiled and isinstance(world_model.predictor, WHOLE):
+        if config.compiled and _anew(world_model.predictor):
             kinds["compiled"] = NativeUnits
     reference = FastWorldModel(world_model, world_model.perception, world_model.predictor)
     return [
@@ -203,16 +205,21 @@ def _kinds(world_model: WorldModel, config: FastConfig) -> list[Kind]:
 def _computed(world_model: WorldModel, units: Units) -> FastWorldModel:
     """The world model with all that units can take over."""
     predictor = world_model.predictor
-    if isinstance(predictor, CausalTransformer):
-        fast: Predictor = ActingTransformer(predictor, units)
-    elif isinstance(predictor, RecurrentLatent):
-        fast = ActingRecurrent(predictor, units)
-    else:
-        fast = laid_out(predictor, units, throughout=THROUGHOUT)
+    make = _anew(predictor)
+    fast = make(units) if make else laid_out(predictor, units, throughout=THROUGHOUT)
     if world_model.low.device.type == "cuda":
         fast = GraphedPredictor(fast)
     perception = laid_out(world_model.perception, units, throughout=THROUGHOUT)
     return FastWorldModel(world_model, perception, fast)
+
+
+def _anew(predictor: Predictor) -> Callable[[Units], Predictor] | None:
+    """How a predictor is computed anew as a whole; None where only its linear layers are."""
+    if acts_laid_out(predictor):
+        return partial(ActingTransformer, predictor)
+    if recurs_laid_out(predictor):
+        return partial(ActingRecurrent, predictor)
+    return None
 
 
 def _left_out(world_model: WorldModel) -> tuple[str, ...]:
@@ -220,7 +227,8 @@ def _left_out(world_model: WorldModel) -> tuple[str, ...]:
     plain, notes = PlainUnits(torch.float32), []
     for name in ("perception", "predictor"):
         part = world_model.get_submodule(name)
-        if not isinstance(part, WHOLE) and not count_laid_out(laid_out(part, plain)):
+        anew = isinstance(part, Predictor) and _anew(part)
+        if not anew and not count_laid_out(laid_out(part, plain)):
             notes.append(f"{name}: {type(part).__name__} has no linear layers; left as it is")
     return tuple(notes)
 
@@ -236,6 +244,12 @@ def _make(world_model: WorldModel, config: FastConfig) -> dict[str, object]:
         "candidates": config.candidates,
         "horizon": config.horizon,
     }
+
+
+def _followed(*values: Tensor | None) -> bool:
+    """Whether gradients are asked for of any of them; fast units would lose them."""
+    asked = (value.requires_grad for value in values if isinstance(value, Tensor))
+    return torch.is_grad_enabled() and any(asked)
 
 
 def _versions(world_model: WorldModel) -> tuple[tuple[int, int], ...]:

@@ -146,16 +146,15 @@ def compiled(name: str) -> CDLL:
             "no C compiler found (cc, or what the variable CC names); install one, or plan with "
             "FastConfig(compiled=False)."
         )
-    with tempfile.TemporaryDirectory() as folder:
-        library = Path(folder) / "native.so"
-        command = [program, *FLAGS, name, str(SOURCE), "-o", str(library), "-lm"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
-        if done.returncode:
-            raise ForethoughtError(
-                f"{program} could not compile {SOURCE.name}: {done.stderr.strip()[-500:]}. Plan "
-                "with FastConfig(compiled=False)."
-            )
-        functions = CDLL(str(library))
+    try:
+        functions = _loaded(program, name)
+    except (OSError, subprocess.SubprocessError) as error:
+        # Also where what was compiled cannot be loaded: folders may forbid to execute.
+        told = error.stderr if isinstance(error, subprocess.CalledProcessError) else str(error)
+        raise ForethoughtError(
+            f"{program} could not compile {SOURCE.name}: {told.strip()[-500:]}. Plan with "
+            "FastConfig(compiled=False)."
+        ) from error
     functions.attend.argtypes = [c_long] * 4 + [c_void_p] * 2 + [c_long, c_void_p]
     functions.attend.restype = c_int
     functions.advance.argtypes = (
@@ -165,3 +164,12 @@ def compiled(name: str) -> CDLL:
     functions.gate.argtypes = [c_long] * 2 + [c_void_p] * 5 + [c_float] + [c_void_p] * 2 + [c_long]
     functions.gate.restype = None
     return functions
+
+
+def _loaded(program: str, name: str) -> CDLL:
+    """What a compiler makes of ``native.c``."""
+    with tempfile.TemporaryDirectory() as folder:
+        library = Path(folder) / "native.so"
+        command = [program, *FLAGS, name, str(SOURCE), "-o", str(library), "-lm"]
+        subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=True)
+        return CDLL(str(library))

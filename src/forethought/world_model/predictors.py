@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TypeGuard
 
 import torch
 from jaxtyping import Float
@@ -74,6 +75,21 @@ class MarkovPredictor(Predictor):
         self, latents: Float[Tensor, "n k d"], actions: Float[Tensor, "n a"]
     ) -> Float[Tensor, "n k d"]:
         """The next latents."""
+
+
+def steps_as(predictor: Predictor, make: type[Predictor], *methods: str) -> bool:
+    """Whether a predictor makes its steps as a class does, so that what this shares may be used.
+
+    A subclass that overrides one of the methods makes other steps, and so does a predictor that was
+    given another one for itself.
+
+    Args:
+        predictor: one of this class.
+        make: the class.
+        methods: of it, of which a step is made.
+    """
+    own = (getattr(getattr(predictor, name), "__func__", None) for name in methods)
+    return all(one is getattr(make, name) for name, one in zip(methods, own, strict=True))
 
 
 class PredictorConfig(ABC):
@@ -147,7 +163,8 @@ class ResidualMLP(MarkovPredictor):
         self, latents: Float[Tensor, "n w k d"], actions: Float[Tensor, "n w_minus_1_plus_h a"]
     ) -> Float[Tensor, "n h_plus_1 k d"]:
         """See :class:`Predictor`; state and action enter by one product for both."""
-        if torch.is_grad_enabled() or self.training:
+        as_here = steps_as(self, ResidualMLP, "forward", "step", "seen")
+        if torch.is_grad_enabled() or self.training or not as_here:
             return super().unroll(latents, actions)
         layers, stays = self._joined()
         maps = [Product(len(latents), *layer, functional.gelu) for layer in layers]
@@ -336,7 +353,7 @@ class GRU(Predictor):
         self, latents: Float[Tensor, "n w k d"], actions: Float[Tensor, "n w_minus_1_plus_h a"]
     ) -> Float[Tensor, "n h_plus_1 k d"]:
         """See :class:`Predictor`; each step enters once, though it is in several windows."""
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or not steps_as(self, GRU, "forward"):
             return super().unroll(latents, actions)
         known, states = latents.shape[1], list(latents.unbind(1))
         told: list[Tensor] = []
@@ -411,9 +428,15 @@ class RecurrentLatent(MarkovPredictor):
 
         Where it only acts, as :class:`ActingRecurrent`, laid out for the length of this call.
         """
-        if torch.is_grad_enabled() or is_rewritten(latents):
+        if torch.is_grad_enabled() or is_rewritten(latents) or not recurs_laid_out(self):
             return super().unroll(latents, actions)
         # It imports this module.
         from forethought.world_model.acting_recurrent import ActingRecurrent
 
         return ActingRecurrent(self, units_for(latents)).unroll(latents, actions)
+
+
+def recurs_laid_out(predictor: Predictor) -> TypeGuard[RecurrentLatent]:
+    """Whether it is a recurrent latent whose steps are those of :class:`ActingRecurrent`."""
+    is_one = isinstance(predictor, RecurrentLatent)
+    return is_one and steps_as(predictor, RecurrentLatent, "forward", "step")

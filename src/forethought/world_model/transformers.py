@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import torch
 from jaxtyping import Float
@@ -18,7 +19,7 @@ from torch.nn.functional import scaled_dot_product_attention, silu
 from forethought.config import register
 from forethought.types import ForethoughtError
 from forethought.world_model.layout import Linear, laid_out
-from forethought.world_model.predictors import Predictor, PredictorConfig
+from forethought.world_model.predictors import Predictor, PredictorConfig, steps_as
 from forethought.world_model.units import (
     is_rewritten,
     onednn_serves,
@@ -288,14 +289,21 @@ class CausalTransformer(Predictor):
 
         Where it only acts, as :class:`ActingTransformer`, whose steps share work; its weights are
         laid out for the length of this call, so that they may change before the next. Where
-        gradients are recorded or calls are rewritten, and for a single step, step by step.
+        gradients are recorded or calls are rewritten, for a single step, and by subclasses that
+        step in a way of their own, step by step.
         """
-        single = actions.shape[1] == latents.shape[1]
-        if torch.is_grad_enabled() or self.training or is_rewritten(latents) or single:
+        one_by_one = actions.shape[1] == latents.shape[1] or not acts_laid_out(self)
+        if torch.is_grad_enabled() or self.training or is_rewritten(latents) or one_by_one:
             return super().unroll(latents, actions)
         from forethought.world_model.acting import ActingTransformer  # It imports this module.
 
         return ActingTransformer(self, units_for(latents)).unroll(latents, actions)
+
+
+def acts_laid_out(predictor: Predictor) -> TypeGuard[CausalTransformer]:
+    """Whether it is a causal transformer whose steps are those of :class:`ActingTransformer`."""
+    is_one = isinstance(predictor, CausalTransformer)
+    return is_one and steps_as(predictor, CausalTransformer, "forward", "_answer")
 
 
 # ------------------------------------------------------------------------------- many tokens a step

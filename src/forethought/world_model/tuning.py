@@ -138,7 +138,9 @@ class Judge:
     def agreement(self, world_model: WorldModel) -> Agreement:
         """How like the reference it is."""
         found, expected = self._energies(world_model), self.expected
-        error = (found - expected).square().mean() / expected.square().mean()
+        error = (found - expected).square().mean()
+        # Where all end where the goals are, energies are zero, and what is equal is equal still.
+        error = error / expected.square().mean() if error != 0 else error
         best = max(1, expected.shape[1] // 10)
         chosen = [energies.topk(best, largest=False).indices for energies in (found, expected)]
         kept = (chosen[0][:, :, None] == chosen[1][:, None]).any(1).double().mean()
@@ -234,14 +236,12 @@ def tune(
         if chosen and seconds[kind.name] < math.inf:
             trials.append(Trial(name=kind.name, seconds=seconds[kind.name]))
             continue
-        if kind is kinds[0]:
-            model, trial = kind.build(), Trial(name=kind.name, seconds=seconds[kind.name])
-        else:
-            model, trial = _tried(kind, seconds[kind.name], judge, limits)
+        asked = None if kind is kinds[0] else limits
+        model, trial = _tried(kind, seconds[kind.name], judge, asked)
         trials.append(trial)
         if model is not None:
             chosen = model, kind.name
-    assert chosen, "the reference is refused by nobody"
+    assert chosen, "the reference is never refused"
     report = TuningReport(chosen=chosen[1], trials=tuple(trials), remembered=remembered)
     return chosen[0], report
 
@@ -256,18 +256,26 @@ def _measured(kinds: Sequence[Kind], judge: Judge) -> dict[str, float]:
 
 
 def _tried(
-    kind: Kind, seconds: float, judge: Judge, limits: Limits
+    kind: Kind, seconds: float, judge: Judge, limits: Limits | None
 ) -> tuple[WorldModel | None, Trial]:
-    """The model where it may be chosen, and what was found of it."""
+    """The model where it may be chosen, and what was found of it.
+
+    Args:
+        kind: what is tried.
+        seconds: that it takes.
+        judge: of its agreement.
+        limits: of it; None for the reference, which may be chosen even where its energies are no
+            numbers.
+    """
     try:
         model = kind.build()
     except ForethoughtError as reason:
         return None, Trial(name=kind.name, refused=str(reason))
-    if seconds == math.inf:
+    if seconds == math.inf and limits:
         refused = "it could not be used when this machine was measured; delete the times to repeat"
         return None, Trial(name=kind.name, refused=refused)
     found = judge.agreement(model)
-    objection = limits.objection(kind, judge, found)
+    objection = limits.objection(kind, judge, found) if limits else ""
     trial = Trial(name=kind.name, seconds=seconds, agreement=found, refused=objection)
     return (None if objection else model), trial
 
