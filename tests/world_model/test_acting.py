@@ -19,6 +19,8 @@ from forethought.world_model.predictors import (
     GRUConfig,
     Predictor,
     PredictorConfig,
+    RecurrentLatent,
+    RecurrentLatentConfig,
     ResidualMLP,
     ResidualMLPConfig,
 )
@@ -219,11 +221,21 @@ class BoundedPatches(PatchTransformer):
         return present + (super().forward(latents, actions) - present).clamp(-0.1, 0.1)
 
 
+class BoundedRecurrent(RecurrentLatent):
+    """Steps no further than a tenth."""
+
+    def step(self, latents, actions):
+        return latents + (super().step(latents, actions) - latents).clamp(-0.1, 0.1)
+
+
 PATCHES = PatchTransformerConfig(hidden=8, depth=1, heads=2, head_width=4, mlp_width=16)
 OWN_STEPS = [
     pytest.param(lambda: BoundedMLP(ResidualMLPConfig(), TOKENS * WIDTH, ACTIONS), id="step"),
     pytest.param(lambda: BlindMLP(ResidualMLPConfig(), TOKENS * WIDTH, ACTIONS), id="seen"),
     pytest.param(lambda: BoundedGRU(GRUConfig(), TOKENS * WIDTH, ACTIONS), id="gru"),
+    pytest.param(
+        lambda: BoundedRecurrent(RecurrentLatentConfig(), TOKENS * WIDTH, ACTIONS), id="recurrent"
+    ),
     pytest.param(lambda: BoundedCausal(SMALL, TOKENS * WIDTH, ACTIONS), id="causal"),
     pytest.param(lambda: BoundedPatches(PATCHES, TOKENS, WIDTH, ACTIONS), id="patches"),
 ]

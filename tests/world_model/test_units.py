@@ -13,7 +13,15 @@ from torch import Tensor
 from forethought.types import ForethoughtError
 from forethought.world_model import native
 from forethought.world_model.native import NativeUnits, compiler
-from forethought.world_model.units import Change, Look, PackedUnits, PlainUnits, Units, units_for
+from forethought.world_model.units import (
+    Change,
+    Look,
+    Norm,
+    PackedUnits,
+    PlainUnits,
+    Units,
+    units_for,
+)
 
 KINDS = [PlainUnits, PackedUnits, NativeUnits]
 DTYPES = [torch.float32, torch.bfloat16]
@@ -223,6 +231,53 @@ def test_compiled_code_serves_what_it_was_compiled_for(monkeypatch, states, widt
     query, kept = torch.randn(2, width), [torch.randn(2, 2 * width) for _ in range(states)]
     NativeUnits(torch.float32).attend(query, kept, 1, torch.empty_like(query))
     assert bool(asked) == (states == 5 or width == 24)
+
+
+# ------------------------------------------------------------------------------- gates
+
+
+def gated(products: Tensor, told: Tensor, before: Tensor, norm: Norm | None) -> Tensor:
+    """Equations 5 to 8 of Cho et al. (2014), and layer normalisation."""
+    reset, keep, by = products.double().chunk(3, 1)
+    new = torch.tanh((told.double() + reset.sigmoid() * by) / 2)
+    after = keep.sigmoid() * before.double() + (1 - keep.sigmoid()) * new
+    if norm is None:
+        return after
+    return normalised(after, norm.eps) * norm.gain.double() + norm.bias.double()
+
+
+GATE_ROUNDING = {torch.float32: 2e-6, torch.bfloat16: 0.02}
+"""Absolute error of states between minus one and one; normalised ones may have twice that."""
+
+
+@every_kind
+@pytest.mark.parametrize("has_norm", [False, True])
+@pytest.mark.parametrize("count", [1, 7])
+def test_a_gated_step_is_what_mathematics_says(units, draw, count, has_norm) -> None:
+    """It is written where it is asked for, and into the first entries of what is seen next."""
+    width, actions = 40, 3
+    products, told = 3 * draw(count, 3 * width), 3 * draw(count, width)
+    before = draw(count, width).float().tanh()
+    norm = Norm(gain=draw(width).float(), bias=draw(width).float(), eps=0.01) if has_norm else None
+    after, seen = torch.empty(count, width), draw(count, width + actions)
+    beside = seen[:, width:].clone()
+    units.gate(products, told, before, norm, after, seen)
+    atol = GATE_ROUNDING[units.dtype] * (6 if has_norm else 1)
+    agree(after, gated(products, told, before, norm), rtol=0, atol=atol)
+    torch.testing.assert_close(seen[:, :width], after.to(units.dtype), rtol=0, atol=0)
+    torch.testing.assert_close(seen[:, width:], beside, rtol=0, atol=0)
+
+
+@every_kind
+def test_what_is_no_number_stays_none_in_a_gated_step(units, draw) -> None:
+    """In the entry that it is in; large numbers do not make any."""
+    products, told, before = 200 * draw(5, 120), 200 * draw(5, 40), draw(5, 40).float()
+    products[2, 47] = math.nan  # of what is kept
+    after, seen = torch.empty(5, 40), draw(5, 42)
+    units.gate(products, told, before, None, after, seen)
+    expected = torch.zeros(5, 40, dtype=torch.bool)
+    expected[2, 7] = True
+    assert after.isnan().equal(expected)
 
 
 # ------------------------------------------------------------------------------- what there is
