@@ -200,6 +200,22 @@ class Agent:
         self._moment, self._encoded = 0, dict[int, Tensor]()
         self._execution = None
 
+    @torch.no_grad()
+    def seek(self, cost: Cost | CostTerm) -> None:
+        """Wants something else from now on.
+
+        What it remembers stays; the plan under way is dropped. Guardrails are those that the agent
+        was made with, whatever the cost brings along.
+
+        Args:
+            cost: what it wants.
+        """
+        wanted = cost if isinstance(cost, Cost) else Cost(terms=(cost,))
+        self.cost = replace(wanted, guardrails=self.cost.guardrails)
+        self._score, self._level_scores = self.cost.bind(self._sight), []
+        if self._execution:
+            self._known, self._execution = paced(self._execution.plan), None
+
     def act(self, observation: Mapping[str, Any]) -> Decision:
         """The next action of a single agent.
 

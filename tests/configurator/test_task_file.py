@@ -223,6 +223,9 @@ def test_every_example_of_an_error_is_right(written) -> None:
             text = example
         elif key == "retreat":
             text = f"fallback: {{{example}}}"
+        elif key in ("within", "reached", "seconds", "otherwise"):
+            more = "" if key in ("within", "reached") else ", within: 1"
+            text = f"goals: [{{state: [1], {example}{more}}}]"
         elif key in ("reuse", "fast"):
             text = f"budget: {{{example}}}"
         elif key in ("halving", "screened", "name"):
@@ -247,6 +250,28 @@ def test_editors_are_told_of_every_key() -> None:
 
 
 BAD = [
+    (
+        "goal: {state: [1]}\ngoals: [{state: [1], within: 1}]",
+        2,
+        "the whole file",
+        "found both goal and goals",
+    ),
+    ("goal: null\ngoals: [{state: [1]}]", 3, "goals.0", "expected within or reached"),
+    ("goal: null\ngoals: [{within: 1}]", 3, "goals.0", "found none of them"),
+    ("goal: null\ngoals: [{image: no.png, within: 1}]", 3, "goals.0.image", "beside the task"),
+    ("goal: null\ngoals: [{state: [1], within: -1}]", 3, "goals.0.within", "greater than or"),
+    (
+        "goal: null\ngoals: [{state: [1], within: 1, otherwise: wait}]",
+        3,
+        "goals.0.otherwise",
+        "expected next or stop",
+    ),
+    (
+        "goal: null\ngoals: [{state: [1], reached: {x: [2, 1]}}]",
+        3,
+        "goals.0.reached",
+        "give the least first",
+    ),
     ("planner: {name: cen}", 3, "planner.name", "Did you mean 'cem'?"),
     ("budget: {deadline_ms: 0}", 3, "budget.deadline_ms", "greater than 0"),
     ("budget: {deadline: 20}", 3, "budget.deadline", "Did you mean 'deadline_ms'?"),
@@ -262,7 +287,7 @@ BAD = [
     ("goal: {state: [.nan]}", 2, "goal.state.0", "expected a finite number"),
     ("goal: {region: {x: [3, 1]}}", 2, "goal.region", "give the least first"),
     ("goal: {region: {x: [3]}}", 2, "goal.region.x", "Write for example `region:"),
-    ("goals: {state: [1]}", 2, "goals", "Did you mean 'goal'?"),
+    ("goals: {state: [1]}", 2, "goals", "expected a valid list"),
     ("terms: {efort: 1}", 3, "terms.efort", "Did you mean 'effort'?"),
     ("terms: {effort: -1}", 3, "terms.effort", "expected greater than or equal to 0"),
     ("guardrails: {limit: 3}", 3, "guardrails", "expected a valid list"),

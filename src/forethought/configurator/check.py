@@ -8,13 +8,14 @@ warning should be looked at.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from forethought.configurator.goals import ShownGoal
 from forethought.configurator.measures import (
     SUPPORT,
     Standing,
@@ -31,7 +32,7 @@ from forethought.configurator.measures import (
     unknown_of,
 )
 from forethought.configurator.recorded import Recorded
-from forethought.configurator.task import ShownGoal, Task, planner_horizon
+from forethought.configurator.task import Task, planner_horizon
 from forethought.configurator.task_file import hint
 from forethought.cost.region import RegionGoal
 from forethought.cost.terms import CostTerm
@@ -132,7 +133,13 @@ def check_task(task: Task, model: Model, recorded: Recorded) -> TaskReport:
         calibration=model.calibration,
         horizon=planner_horizon(task.acting(model).planner),
     )
-    return check(task, task.cost(model).terms, view)
+    alone = [replace(task, goal=leg.goal, legs=()) for leg in task.legs] or [task]
+    first, *others = (check(one, one.cost(model).terms, view) for one in alone)
+    findings = list(first.findings)
+    for number, report in enumerate(others, start=2):
+        about_goal = (one for one in report.findings if one.about == "goal")
+        findings += [replace(one, about=f"goal {number}") for one in about_goal]
+    return replace(first, findings=_worst_first(findings))
 
 
 @torch.no_grad()
@@ -146,13 +153,17 @@ def check(task: Task, terms: Sequence[CostTerm], view: View) -> TaskReport:
     support = _support(task, view)
     if support is not None:
         findings += [*of_support(support, task, view), *of_conflicts(task, standing, view)]
-    order = list(Severity)
     return TaskReport(
-        findings=tuple(sorted(findings, key=lambda one: order.index(one.severity))),
+        findings=_worst_first(findings),
         guardrails=tuple(standing),
         goal=support,
         moments=view.recorded.moments,
     )
+
+
+def _worst_first(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    order = list(Severity)
+    return tuple(sorted(findings, key=lambda one: order.index(one.severity)))
 
 
 def _support(task: Task, view: View) -> Support | None:

@@ -10,8 +10,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from forethought.configurator.goals import ShownGoal
 from forethought.configurator.recorded import Recorded
-from forethought.configurator.task import ShownGoal, Task
+from forethought.configurator.task import Task
 from forethought.cost.calibration import (
     CONFIDENCE,
     Calibration,

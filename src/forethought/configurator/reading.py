@@ -10,7 +10,8 @@ import numpy as np
 import yaml
 from pydantic import ValidationError
 
-from forethought.configurator.task import Budget, Search, ShownGoal, Task
+from forethought.configurator.goals import ShownGoal
+from forethought.configurator.task import Budget, Search, Task
 from forethought.configurator.task_file import (
     PLANNERS,
     BudgetPart,
@@ -25,6 +26,11 @@ from forethought.types import ForethoughtError
 
 EXAMPLES = {
     "goal": "goal: {image: goal.png}",
+    "goals": "goals: [{image: goal.png, within: 2.0, seconds: 20}, {state: [1], within: 1.0}]",
+    "within": "within: 2.0",
+    "reached": "reached: {position.x: [30, 34]}",
+    "seconds": "seconds: 20",
+    "otherwise": "otherwise: stop",
     "image": "image: goal.png",
     "state": "state: [0.5, 0.1]",
     "quantities": "quantities: {position.x: 52, position.y: 20}",
@@ -69,8 +75,14 @@ def read_task(path: Path | str) -> Task:
     except ValidationError as error:
         told = [_told(path, tree, one) for one in error.errors()]  # type: ignore[arg-type]
         raise ForethoughtError("\n".join(told)) from error
+    legs = tuple(
+        one.build_leg(_goal(path, tree, one, "goals", number))
+        for number, one in enumerate(part.goals)
+    )
+    alone = None if part.goal is None else _goal(path, tree, part.goal, "goal")
     return Task(
-        goal=_goal(path, tree, part.goal),
+        goal=alone or legs[0].goal,
+        legs=legs,
         terms=part.build_terms(),
         guardrails=tuple(one.build_guardrail() for one in part.guardrails),
         fallback=part.fallback.build(),
@@ -105,7 +117,9 @@ def _search(part: PlannerPart) -> Search:
     )
 
 
-def _goal(path: Path, tree: yaml.Node | None, part: GoalPart) -> ShownGoal | RegionGoal:
+def _goal(
+    path: Path, tree: yaml.Node | None, part: GoalPart, *where: str | int
+) -> ShownGoal | RegionGoal:
     region = part.build_region()
     if region is not None:
         return region
@@ -114,8 +128,9 @@ def _goal(path: Path, tree: yaml.Node | None, part: GoalPart) -> ShownGoal | Reg
     try:
         return ShownGoal(observation=named_goal(image=_picture(path.parent / part.image)))
     except ForethoughtError as error:
-        line = line_of(tree, ("goal", "image"))
-        raise ForethoughtError(f"{path}:{line}: goal.image: {error}") from error
+        key = ".".join(map(str, (*where, "image")))
+        line = line_of(tree, (*where, "image"))
+        raise ForethoughtError(f"{path}:{line}: {key}: {error}") from error
 
 
 def _picture(path: Path) -> np.ndarray:

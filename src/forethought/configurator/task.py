@@ -25,13 +25,14 @@ from forethought.actor import (
     Sketched,
 )
 from forethought.agent import Agent, ReuseConfig
+from forethought.configurator.goals import Leg, ShownGoal
 from forethought.cost.guardrail import Guardrail
 from forethought.cost.region import RegionGoal
 from forethought.cost.terms import Cost, CostTerm
 from forethought.model import Model
 from forethought.recipes import Acting
 from forethought.safety import SafetyConfig
-from forethought.types import ForethoughtError, Observation, Planner
+from forethought.types import ForethoughtError, Planner
 from forethought.world_model.fast import FastConfig
 
 FLAT = (
@@ -46,17 +47,6 @@ FLAT = (
     ProjectedGradient,
 )
 """Planners that look ahead by themselves."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class ShownGoal:
-    """A goal as the sensors would show it; how it is sought is for the model's recipe to say.
-
-    Attributes:
-        observation: it, by keys, as :func:`forethought.cost.shown.named_goal` makes it.
-    """
-
-    observation: Observation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +148,7 @@ class Task:
 
     Attributes:
         goal: what is to be reached.
+        legs: several goals in their order, of which ``goal`` is the first; none where it is alone.
         terms: what else counts.
         guardrails: what must hold, whatever it costs.
         fallback: what is done where no plan keeps within them.
@@ -166,6 +157,7 @@ class Task:
     """
 
     goal: ShownGoal | RegionGoal
+    legs: tuple[Leg, ...] = ()
     terms: tuple[CostTerm, ...] = ()
     guardrails: tuple[Guardrail, ...] = ()
     fallback: Fallback = field(default_factory=LeastViolation)

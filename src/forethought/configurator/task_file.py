@@ -7,6 +7,14 @@
       # state: [0.5, 0.1]
       # quantities: {position.x: 52, position.y: 20}
       # region: {position.x: [40, 60], position.y: [null, 30]}
+    # goals:                   # or several, in this order; the last one is kept
+    #   - image: door.png
+    #     within: 2.0          # reached when it is as near as that, in the agent's own measure
+    #     reached: {position.x: [30, 34]}    # or when quantities lie between
+    #     seconds: 20          # that it may take
+    #     otherwise: stop      # when they are over: or next
+    #   - image: goal.png
+    #     within: 1.0
     terms:                     # optional: what else counts, and how much
       effort: 0.1
     guardrails:                # optional: what must hold, whatever it costs
@@ -72,6 +80,7 @@ from forethought.actor import (
     Stop,
 )
 from forethought.agent import ReuseConfig
+from forethought.configurator.goals import Leg, Overdue, ShownGoal
 from forethought.cost.constraints import (
     AllOf,
     AnyOf,
@@ -322,6 +331,52 @@ class GoalPart(Choice):
         return None
 
 
+class LegPart(GoalPart):
+    """A goal on the way, and when it is done with."""
+
+    within: Annotated[Number, Field(ge=0)] | None = None
+    reached: dict[Name, Ends] | None = Field(default=None, min_length=1)
+    seconds: Annotated[Number, Field(gt=0)] | None = None
+    otherwise: Name = Overdue.NEXT.value
+
+    @classmethod
+    def kinds(cls) -> tuple[str, ...]:
+        """See :class:`Choice`."""
+        return GoalPart.keys()
+
+    @field_validator("reached")
+    @classmethod
+    def _between(cls, bounds: dict[str, Any] | None) -> dict[str, Any] | None:
+        if bounds is not None:
+            region_goal(_tuples(bounds))
+        return bounds
+
+    @field_validator("otherwise")
+    @classmethod
+    def _known(cls, otherwise: str) -> str:
+        known = [one.value for one in Overdue]
+        if otherwise not in known:
+            said = f"found {otherwise!r}, expected {' or '.join(known)}."
+            raise wrong(said + hint(otherwise, known))
+        return otherwise
+
+    @model_validator(mode="after")
+    def _can_be_reached(self) -> LegPart:
+        if self.within is None and self.reached is None and self.build_region() is None:
+            raise wrong("found no test of whether it is reached, expected within or reached.")
+        return self
+
+    def build_leg(self, goal: ShownGoal | RegionGoal) -> Leg:
+        """The leg to a goal that is built."""
+        return Leg(
+            goal=goal,
+            within=self.within,
+            reached=None if self.reached is None else region_goal(_tuples(self.reached)),
+            seconds=self.seconds,
+            overdue=Overdue(self.otherwise),
+        )
+
+
 class Nothing(Part):
     """There is nothing to say."""
 
@@ -438,12 +493,20 @@ class BudgetPart(Part):
 class TaskPart(Part):
     """A task file."""
 
-    goal: GoalPart
+    goal: GoalPart | None = None
+    goals: list[LegPart] = []
     terms: dict[Name, Annotated[Number, Field(ge=0)]] = {}
     guardrails: list[GuardrailPart] = []
     fallback: FallbackPart = FallbackPart(least_violation=Nothing())
     planner: PlannerPart = PlannerPart()
     budget: BudgetPart = BudgetPart()
+
+    @model_validator(mode="after")
+    def _one_or_several(self) -> TaskPart:
+        if (self.goal is None) == (not self.goals):
+            found = "neither goal nor goals" if self.goal is None else "both goal and goals"
+            raise wrong(f"found {found}, expected one of them.")
+        return self
 
     @field_validator("terms")
     @classmethod
