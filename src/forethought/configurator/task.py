@@ -30,7 +30,7 @@ from forethought.cost.guardrail import Guardrail
 from forethought.cost.region import RegionGoal
 from forethought.cost.terms import Cost, CostTerm
 from forethought.model import Model
-from forethought.recipes import Acting
+from forethought.recipes.recipe import Acting, usual_acting
 from forethought.safety import SafetyConfig
 from forethought.types import ForethoughtError, Planner
 from forethought.world_model.fast import FastConfig
@@ -167,7 +167,7 @@ class Task:
     def acting(self, model: Model) -> Acting:
         """How agents with this model plan for this task.
 
-        That of the model's recipe, or by CEM where that plans nothing.
+        As the model's recipe says, or as usual where that plans nothing.
 
         Raises:
             ForethoughtError: no recipe of that name, a planner without a number that is said, or
@@ -179,7 +179,7 @@ class Task:
                 "of the task, or train with TrainConfig.sketch."
             )
         name = model.notes.get("recipe")
-        usual = (recipes.get(name).acting if name else None) or Acting(planner=CEM())
+        usual = (recipes.get(name).acting if name else None) or usual_acting(model.signature)
         return replace(usual, planner=self.search.applied(usual.planner))
 
     def cost(self, model: Model) -> Cost:

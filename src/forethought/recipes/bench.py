@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 
 from forethought import recipes, worlds
-from forethought.actor import CEM
 from forethought.evaluation.planning import Setting
 from forethought.evaluation.speed import (
     Noise,
@@ -21,11 +20,8 @@ from forethought.evaluation.speed import (
 )
 from forethought.model import Model, load_model
 from forethought.recipes import stock
-from forethought.recipes.recipe import Acting
+from forethought.recipes.recipe import Acting, usual_acting
 from forethought.types import ForethoughtError
-
-STATED = Acting(planner=CEM())
-"""How a run is searched whose recipe plans nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +75,7 @@ def run_subject(folder: Path) -> Subject:
     model = load_model(folder)
     known = model.notes.get("recipe")
     recipe = recipes.get(known) if known in recipes.names() else None
-    acting = (recipe and recipe.acting) or STATED
+    acting = (recipe and recipe.acting) or usual_acting(model.signature)
     make_setting: Callable[[], Setting] = partial(Noise, model.signature)
     if recipe and recipe.acting and recipe.recording:
         make_setting = partial(worlds.make, recipe.recording.world, 1)

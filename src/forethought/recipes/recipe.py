@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from forethought.actor import CEM, BeamSearch
 from forethought.agent import Agent
 from forethought.cost.goal import goal
 from forethought.cost.guardrail import Guardrail
@@ -86,6 +87,19 @@ class Acting:
             safety=safety,
             seed=seed,
         )
+
+
+def usual_acting(signature: Signature) -> Acting:
+    """How agents plan where no recipe says: chosen by ``make bench NAME=planning_quality``.
+
+    With continuous actions and 128 candidates or more none reaches more goals than CEM, and those
+    that find lower energies need gradients and take several times as long. With discrete ones beam
+    search finds lower energies with 32 candidates than any other planner with 512.
+
+    Args:
+        signature: of the model.
+    """
+    return Acting(planner=BeamSearch() if signature.action.discrete else CEM())
 
 
 @dataclass(frozen=True, kw_only=True)
