@@ -32,11 +32,11 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from forethought.actor import CEM
-from forethought.actor.search import Box, gather
+from forethought.actor.search import Box
 from forethought.evaluation.roofline import Peaks, measure_peaks, rollout_work, seconds
 from forethought.perception import PerceptionConfig
 from forethought.recipes.stock import Stock, lewm
-from forethought.types import Imagination, PlanningProblem, Scores
+from forethought.types import Imagination, PlanningProblem, Scores, gather
 from forethought.world_model import CausalTransformerConfig, LeWMEncoderConfig, Predictor
 from forethought.world_model.world_model import WorldModel
 from harness import Benchmark, Figure, figure, main

@@ -23,7 +23,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 IMAGES = "observation.images."
@@ -248,6 +248,16 @@ class Chance:
         return ((order.argsort(1) + within) / self.num_outcomes).transpose(0, 1)
 
 
+def gather(
+    values: Shaped[Tensor, "b n ..."], index: Int[Tensor, "b m"]
+) -> Shaped[Tensor, "b m ..."]:
+    """Candidates by their index in each world."""
+    if len(values) == 1:
+        return values.index_select(1, index[0])
+    wide = index.view(*index.shape, *[1] * (values.ndim - 2))
+    return values.gather(1, wide.expand(*index.shape, *values.shape[2:]))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Imagination:
     """Candidate action sequences and the latent states the world model expects from them.
@@ -269,8 +279,8 @@ class Imagination:
 
     def pick(self, index: Int[Tensor, "b c"]) -> Imagination:
         """Some of the candidates, by their index in each world, with all their outcomes."""
-        worlds, rows = self._places(index)
-        return self._each(lambda values: values[worlds, rows])
+        rows = self._rows(index)
+        return self._each(lambda values: gather(values, rows))
 
     def put(self, index: Int[Tensor, "b c"], num_candidates: int) -> Imagination:
         """The inverse of :meth:`pick`: the candidates at their places among so many, which are NaN.
@@ -279,7 +289,8 @@ class Imagination:
             index: the place of each, in each world.
             num_candidates: that there are, these included.
         """
-        worlds, rows = self._places(index)
+        rows = self._rows(index)
+        worlds = torch.arange(len(index), device=index.device)[:, None]
 
         def among_all(values: Tensor) -> Tensor:
             count = num_candidates * self.num_outcomes
@@ -288,13 +299,12 @@ class Imagination:
 
         return self._each(among_all)
 
-    def _places(
-        self, index: Int[Tensor, "b c"]
-    ) -> tuple[Int[Tensor, "b 1"], Int[Tensor, "b c_times_m"]]:
-        """Where candidates lie in each world, with all their outcomes."""
-        rows = index[..., None] * self.num_outcomes
-        rows = (rows + torch.arange(self.num_outcomes, device=index.device)).flatten(1)
-        return torch.arange(len(index), device=index.device)[:, None], rows
+    def _rows(self, index: Int[Tensor, "b c"]) -> Int[Tensor, "b c_times_m"]:
+        """Where candidates lie, with all their outcomes."""
+        if self.num_outcomes == 1:
+            return index
+        outcomes = torch.arange(self.num_outcomes, device=index.device)
+        return (index[..., None] * self.num_outcomes + outcomes).flatten(1)
 
     def where(self, take: Bool[Tensor, " b"], other: Imagination) -> Imagination:
         """This imagination in the worlds to take, the other's in the rest."""

@@ -60,7 +60,10 @@ class CEM:
         """See :class:`forethought.types.Planner`."""
         search = Search(problem, warm_start, deadline_s, settled=self.settled)
         belief = search.box.initial(problem.num_worlds, self.horizon, self.initial_std, warm_start)
+        elites = None
         for iteration in search.rounds(self.num_iterations):
+            if elites is not None:
+                belief = Gaussian.of(elites).wider(self.smallest_std)
             units = sample(
                 belief, self.num_samples, generator, problem.space.block, self.shared_noise
             )
@@ -68,7 +71,6 @@ class CEM:
                 units = self._with_pushes(units, problem.space.block, generator)
                 units = with_proposals(units, problem, self.proposed_share, generator)
             elites, _ = search.elites(units, self.num_elites)
-            belief = Gaussian.of(elites).wider(self.smallest_std)
         return search.plan()
 
     def _with_pushes(

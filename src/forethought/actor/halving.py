@@ -10,7 +10,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from forethought.actor.search import gather
 from forethought.actor.sifting import RoundPlanner, among_all, best_of, checked_share, num_kept
 from forethought.types import (
     ForethoughtError,
@@ -19,6 +18,7 @@ from forethought.types import (
     PlanningProblem,
     Scores,
     WarmStart,
+    gather,
 )
 
 

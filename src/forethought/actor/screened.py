@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from forethought.actor.search import evaluate, gather
+from forethought.actor.search import evaluate
 from forethought.actor.sifting import RoundPlanner, among_all, best_of, checked_share, num_kept
 from forethought.types import (
     ForethoughtError,
@@ -19,6 +19,7 @@ from forethought.types import (
     PlanningProblem,
     Scores,
     WarmStart,
+    gather,
 )
 
 Imagine = Callable[[Float[Tensor, "b n h a"]], Imagination]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from forethought.actor.clock import Clock
@@ -20,6 +20,7 @@ from forethought.types import (
     PlanStatus,
     Scores,
     WarmStart,
+    gather,
 )
 
 
@@ -421,14 +422,6 @@ def _why_nan(scores: Scores) -> str:
         "is in all terms about states, check the observation and the weights for NaN; else mend "
         "the term: no division by zero, no root or logarithm of what may be negative."
     )
-
-
-def gather(
-    values: Shaped[Tensor, "b n ..."], index: Int[Tensor, "b m"]
-) -> Shaped[Tensor, "b m ..."]:
-    """Candidates by their index in each world."""
-    wide = index.view(*index.shape, *[1] * (values.ndim - 2))
-    return values.gather(1, wide.expand(*index.shape, *values.shape[2:]))
 
 
 def _where_scores(take: Tensor, new: Scores, old: Scores) -> Scores:

@@ -128,6 +128,7 @@ class ResidualMLP(MarkovPredictor):
     """
 
     kept: Tensor
+    same: Tensor
 
     def __init__(self, config: ResidualMLPConfig, width: int, action_width: int) -> None:
         super().__init__()
@@ -136,6 +137,7 @@ class ResidualMLP(MarkovPredictor):
         kept = torch.ones(width)
         kept[list(config.invariant)] = 0
         self.register_buffer("kept", kept, persistent=False)
+        self.register_buffer("same", torch.eye(width), persistent=False)
         self.latent_in = nn.Linear(width, sizes[1])
         self.action_in = nn.Linear(action_width, sizes[1], bias=False)
         layers: list[nn.Module] = [nn.GELU(), nn.Dropout(config.dropout)]
@@ -188,7 +190,7 @@ class ResidualMLP(MarkovPredictor):
         latent_in, linear_latent = self.latent_in.weight, self.linear_latent.weight
         if self.invariant:
             latent_in, linear_latent = latent_in * self.kept, linear_latent * self.kept
-        stays = linear_latent + torch.eye(len(linear_latent)).to(linear_latent)
+        stays = linear_latent + self.same
         inner = [layer for layer in self.layers if isinstance(layer, nn.Linear)]
         entrance = torch.cat([latent_in, self.action_in.weight], 1)
         layers = [(entrance, self.latent_in.bias), *((one.weight, one.bias) for one in inner)]
