@@ -61,9 +61,16 @@ def trained(benchmark: Benchmark) -> Model:
         folder / "data",
         num_episodes=200,
         episode_length=100,
+        resume=benchmark.resume,
         visible=False,
     )
-    return recipes.train(dataset, recipe="two_rooms", out=folder / "run", visible=False).eval()
+    return recipes.train(
+        dataset,
+        recipe="two_rooms",
+        out=folder / "run",
+        resume=benchmark.resume,
+        visible=False,
+    ).eval()
 
 
 @torch.no_grad()
