@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 
 from forethought import recipes
 from forethought.actor import (
@@ -25,6 +26,7 @@ from forethought.actor import (
     Sketched,
 )
 from forethought.agent import Agent, ReuseConfig
+from forethought.configurator.effort import fitted, seconds_of
 from forethought.configurator.goals import Leg, ShownGoal
 from forethought.cost.guardrail import Guardrail
 from forethought.cost.region import RegionGoal
@@ -195,6 +197,9 @@ class Task:
     def agent(self, model: Model, *, num_agents: int = 1, seed: int = 0) -> Agent:
         """An agent that does it.
 
+        With a deadline, and where the task does not say how many candidates and rounds there are,
+        it searches as thoroughly as the machine can in the time; see :func:`fitted`.
+
         Args:
             model: a trained model; calibrated, where there are guardrails.
             num_agents: worlds that it acts in at once.
@@ -204,18 +209,21 @@ class Task:
             ForethoughtError: the task asks for what this model does not know;
                 :func:`check_task` says all that is wrong at once.
         """
-        acting = self.acting(model)
-        return Agent(
+        acting, deadline_s = self.acting(model), self.budget.deadline_s
+        make = partial(
+            Agent,
             model,
             cost=self.cost(model),
-            actor=acting.planner,
             safety=SafetyConfig(fallback=self.fallback),
             num_agents=num_agents,
             replan_every=self.budget.replan_every or acting.replan_every,
             reuse=self.budget.reuse,
-            deadline_s=self.budget.deadline_s,
             fast=self.budget.fast,
             num_outcomes=acting.num_outcomes,
             attempts=acting.attempts,
             seed=seed,
         )
+        planner = acting.planner
+        if deadline_s is not None and not (self.search.samples or self.search.iterations):
+            planner = fitted(planner, lambda one: seconds_of(make(actor=one)), deadline_s)
+        return make(actor=planner, deadline_s=deadline_s)
