@@ -94,7 +94,7 @@ def usual_acting(signature: Signature) -> Acting:
 
     With continuous actions and 128 candidates or more none reaches more goals than CEM, and those
     that find lower energies need gradients and take several times as long. With discrete ones beam
-    search finds lower energies with 32 candidates than any other planner with 512.
+    search finds lower energies with 32 candidates than any other planner with as many.
 
     Args:
         signature: of the model.
