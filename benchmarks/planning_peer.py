@@ -389,7 +389,7 @@ def in_turns(calls: Mapping[str, Callable[[], object]]) -> dict[str, float]:
 
 THOROUGH = replace(PLANNER, initial_std=0.76)
 """The peer's settings, its first deviation that of the recorded actions, which end at one."""
-EVERYTHING = CEM(horizon=HORIZON, num_samples=64, num_iterations=3, num_elites=8)
+EVERYTHING = CEM(horizon=HORIZON, num_samples=128, num_iterations=8, num_elites=16)
 """As many candidates as it takes there, around what is left of the last plan."""
 PEER = "two rooms, peer"
 TASKS = 30

@@ -22,6 +22,7 @@ from forethought.cost.critic import (
     MetricDistanceConfig,
     QuasimetricDistanceConfig,
 )
+from forethought.cost.curiosity import Curiosity, curiosity
 from forethought.cost.fear import Fear, FearConfig, fears_of, load_fear
 from forethought.cost.goal import Goal, GoalAmong, goal, goal_among
 from forethought.cost.guardrail import Guardrail, guardrail
@@ -64,6 +65,7 @@ __all__ = [
     "Cost",
     "CostTerm",
     "Course",
+    "Curiosity",
     "CriticConfig",
     "Effort",
     "Embedding",
@@ -103,6 +105,7 @@ __all__ = [
     "apart",
     "avoid_vain",
     "conformal_quantile",
+    "curiosity",
     "effort",
     "explain",
     "fear_limit",
