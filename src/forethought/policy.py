@@ -54,8 +54,8 @@ class PolicyConfig:
         ForethoughtError: no member, or no step.
     """
 
-    hidden: tuple[int, ...] = (256, 256)
-    chunk: int = 4
+    hidden: tuple[int, ...] = (128, 128)
+    chunk: int = 2
     num_members: int = 3
     grid: tuple[int, int] | None = None
 
@@ -105,8 +105,8 @@ class Policy(nn.Module):
         space: the model actions.
 
     Attributes:
-        usual: ``(2, LEVELS)`` quantiles of spread and of surprise while it was distilled; NaN
-            before.
+        usual: ``(1 + c, LEVELS)`` quantiles of its spread, and of surprise after 1 to c model steps
+            that it acted out, where it was distilled; NaN before.
     """
 
     low: Tensor
@@ -123,7 +123,7 @@ class Policy(nn.Module):
         )
         self.register_buffer("low", space.low.clone())
         self.register_buffer("high", space.high.clone())
-        self.register_buffer("usual", torch.full((2, LEVELS), torch.nan))
+        self.register_buffer("usual", torch.full((1 + config.chunk, LEVELS), torch.nan))
 
     def raw(
         self, latents: Float[Tensor, "n k d"], goals: Float[Tensor, "n k d"]
@@ -203,25 +203,31 @@ class Policy(nn.Module):
             return 1 - (answer * actions).sum(-1).mean(-1) * self.num_choices / actions.shape[-1]
         return (self._in_units(answer) - self._in_units(actions)).square().mean((-1, -2))
 
-    def gate(self, share: float = 0.9, *, chunk: int = 1) -> GateConfig:
+    def gate(self, share: float = 0.98, *, chunk: int = 1) -> GateConfig:
         """A gate that lets reflexes through where spread and surprise are as low as they were in
-        so large a share of what was met in distillation.
+        so large a share of what was met where it was distilled.
 
         Args:
             share: from 0 to 1.
-            chunk: model steps of a reflex that are acted out before the next decision.
+            chunk: model steps of a reflex that are acted out before the next decision. What is
+                foreseen for so long is foreseen less well; surprise is judged by that.
 
         Raises:
-            ForethoughtError: a share that is none, or a policy that nothing was measured of.
+            ForethoughtError: a share that is none, a chunk longer than its own, or a policy that
+                nothing was measured of.
         """
-        if not 0 <= share <= 1 or bool(self.usual.isnan().any()):
+        if not 0 <= share <= 1 or not 1 <= chunk <= self.config.chunk:
             raise ForethoughtError(
-                f"a gate for a share of {share} of what was met in distillation, of which "
-                f"{int((~self.usual.isnan()).sum())} quantiles are known; give a share from 0 to "
-                "1, and distil with `forethought distill`, or give GateConfig(spread=..., "
-                "surprise=...) yourself."
+                f"a gate with share={share} and chunk={chunk}; give a share from 0 to 1, and 1 to "
+                f"{self.config.chunk} model steps."
             )
-        spread, surprise = torch.quantile(self.usual, share, dim=1).tolist()
+        met = self.usual[[0, chunk]]
+        if bool(met.isnan().any()):
+            raise ForethoughtError(
+                "nothing was measured of this policy yet; distil with `forethought distill`, or "
+                "give thresholds yourself: GateConfig(spread=..., surprise=...)."
+            )
+        spread, surprise = torch.quantile(met, share, dim=1).tolist()
         return GateConfig(spread=spread, surprise=surprise, chunk=chunk)
 
     def _in_units(self, actions: Float[Tensor, "*n a"]) -> Float[Tensor, "*n a"]:

@@ -14,7 +14,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -40,6 +40,7 @@ WATCHED = 2048
 """Held-out decisions, at most, that a policy is watched on while it learns."""
 
 
+@runtime_checkable
 class Setting(Protocol):
     """Where agents act: as much of a :class:`forethought.types.World` as that needs."""
 
@@ -56,6 +57,7 @@ class Setting(Protocol):
         ...
 
 
+@runtime_checkable
 class MakeAgent(Protocol):
     """Makes agents that seek goals; :meth:`forethought.recipes.Acting.agent` is one."""
 
@@ -97,11 +99,11 @@ class DistillingConfig:
 
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     optimiser: OptimiserConfig = field(
-        default_factory=lambda: OptimiserConfig(num_steps=1000, batch_size=256, learning_rate=1e-3)
+        default_factory=lambda: OptimiserConfig(num_steps=800, batch_size=256, learning_rate=1e-3)
     )
-    rounds: int = 4
+    rounds: int = 3
     num_agents: int = 200
-    budget: int = 100
+    budget: int = 60
     searching: float = 0.5
     held_out: float = 0.1
     heeded: float = 0.8
@@ -126,13 +128,13 @@ class Round:
     Attributes:
         decisions: labelled by a search.
         error_before: of the policy that acted on them, mean squared in units of half the box (share
-            of other choices where actions are discrete); NaN in the first round.
+            of other choices where actions are discrete); None in the first round.
         error: of the policy that came of it, on the held-out decisions of all rounds so far.
         of_the_mean: of answering their mean, the measure of both.
     """
 
     decisions: int
-    error_before: float
+    error_before: float | None
     error: float
     of_the_mean: float
 
@@ -148,7 +150,6 @@ class Labelled:
         actions: ``(n, c, a)`` model actions that were planned, in world units.
         heeded: ``(n, m)`` which members learn from which.
         held_out: ``(n,)`` which nothing learns from.
-        surprise: ``(s,)`` that was met on the way.
     """
 
     latents: Float[Tensor, "n k d"]
@@ -157,7 +158,6 @@ class Labelled:
     actions: Float[Tensor, "n c a"]
     heeded: Bool[Tensor, "n m"]
     held_out: Bool[Tensor, " n"]
-    surprise: Float[Tensor, " s"]
 
     @classmethod
     def joined(cls, parts: Iterable[Labelled]) -> Labelled:
@@ -165,7 +165,7 @@ class Labelled:
         parts = list(parts)
         before = np.cumsum([0, *(len(part.goals) for part in parts)])
         shifted = [part.goal + int(count) for part, count in zip(parts, before, strict=False)]
-        names = ("latents", "goals", "actions", "heeded", "held_out", "surprise")
+        names = ("latents", "goals", "actions", "heeded", "held_out")
         joined = {name: torch.cat([getattr(part, name) for part in parts]) for name in names}
         return cls(**joined, goal=torch.cat(shifted))
 
@@ -194,10 +194,11 @@ class Labelled:
 
 @dataclass(frozen=True, kw_only=True)
 class Steering:
-    """Who acts by reflex while decisions are labelled: always the same. Implements :class:`Gate`.
+    """Who acts by reflex in distillation: always the same. Implements :class:`Gate`.
 
     Attributes:
-        by_policy: ``(b,)``; one at least is not, so that there is a search for all.
+        by_policy: ``(b,)``; where decisions are labelled one at least is not, so that there is a
+            search for all.
     """
 
     by_policy: np.ndarray
@@ -353,7 +354,6 @@ class _Run:
         agent = self._agent(number)
         goals = agent.sight.encode(self._goals()).cpu()
         kept: list[tuple[Tensor, Tensor]] = []
-        surprises: list[np.ndarray] = []
         label = f"round {number + 1}: plans"
         with progress_bar(label, config.budget, visible=self.visible) as bar:
             for step in range(config.budget):
@@ -362,10 +362,9 @@ class _Run:
                 decision = agent.act_batch(observation)
                 if decision.plan_step == 0:
                     kept.append(self._label(decision))
-                surprises.append(decision.surprise)
                 observation = self.setting.step(decision.action)
                 bar.advance(step + 1)
-        return self._gathered(number, goals, kept, np.concatenate(surprises))
+        return self._gathered(number, goals, kept)
 
     def _goals(self) -> dict[str, np.ndarray]:
         """What is sought, as far as the model perceives it."""
@@ -400,7 +399,6 @@ class _Run:
         number: int,
         goals: Tensor,
         kept: list[tuple[Tensor, Tensor]],
-        surprise: np.ndarray,
     ) -> Labelled:
         config, agents = self.config, self.config.num_agents
         latents, actions = (torch.cat(part) for part in zip(*kept, strict=True))
@@ -410,9 +408,6 @@ class _Run:
         away = torch.zeros(agents, dtype=torch.bool)
         away[:: max(1, round(1 / config.held_out)) if config.held_out else agents + 1] = True
         away[0] = config.held_out > 0
-        met = torch.as_tensor(surprise[np.isfinite(surprise)])
-        if isinstance(self.setting, Replay):
-            met = self.setting.surprise()
         return Labelled(
             latents=latents,
             goals=goals,
@@ -420,7 +415,6 @@ class _Run:
             actions=actions,
             heeded=drawn < config.heeded,
             held_out=away[goal],
-            surprise=met,
         )
 
     # ------------------------------------------------------------------ what came of it
@@ -451,22 +445,42 @@ class _Run:
 
     @torch.no_grad()
     def measure(self, latest: Labelled) -> None:
-        """Keeps what spread and surprise were met in the last round, for the gate."""
-        levels = torch.linspace(0, 1, LEVELS)
-        rows, device = torch.arange(len(latest.latents)), self.policy.low.device
+        """Keeps by how much the members disagreed in the last round, and what surprise is met where
+        chunks are acted out: what a gate is set by."""
+        levels, device = torch.linspace(0, 1, LEVELS), self.policy.low.device
         spreads = []
-        for part in rows.split(512):
+        for part in torch.arange(len(latest.latents)).split(512):
             latents, goals, _ = latest.at(part)
             spreads.append(self.policy.answer(latents.to(device), goals.to(device)).spread.cpu())
-        for row, met in enumerate((torch.cat(spreads), latest.surprise)):
-            if len(met):
-                self.policy.usual[row] = torch.quantile(met.float(), levels).to(device)
+        met = [torch.cat(spreads)]
+        met += [self._surprise(steps) for steps in range(1, self.config.policy.chunk + 1)]
+        for row, values in enumerate(met):
+            if len(values):
+                self.policy.usual[row] = torch.quantile(values.float(), levels).to(device)
+
+    def _surprise(self, steps: int) -> Float[Tensor, " s"]:
+        """Met by the policy alone, which looks after so many model steps, on further tasks."""
+        if isinstance(self.setting, Replay):
+            return self.setting.surprise(steps)
+        config = self.config
+        first = config.first_task + (config.rounds + steps) * config.num_agents
+        observation = self.setting.reset(range(first, first + config.num_agents))
+        gate = Steering(by_policy=np.ones(config.num_agents, bool), chunk=steps, deliberates=False)
+        agent = self.make_agent(self.model, self._goals(), config.num_agents, gate=gate)
+        met = []
+        with progress_bar(f"surprise, {steps} steps", config.budget, visible=self.visible) as bar:
+            for step in range(config.budget):
+                decision = agent.act_batch(observation)
+                met.append(decision.surprise[np.isfinite(decision.surprise)])
+                observation = self.setting.step(decision.action)
+                bar.advance(step + 1)
+        return torch.as_tensor(np.concatenate(met))
 
     def finish(self, seconds: Mapping[str, float]) -> None:
         """Leaves the model and the summary; the configuration last, as the mark of a whole run."""
         notes = self._notes()
         rounds = [
-            Round(**{"error_before": float("nan"), **notes[str(number)]})  # type: ignore[arg-type]
+            Round(**{"error_before": None, **notes[str(number)]})  # type: ignore[arg-type]
             for number in range(self.config.rounds)
         ]
         summary = {"rounds": [asdict(one) for one in rounds], "seconds": dict(seconds)}

@@ -87,19 +87,22 @@ class Replay:
         return {key: values[rows].numpy() for key, values in self.arrays.observation.items()}
 
     @torch.no_grad()
-    def surprise(self) -> Float[Tensor, " s"]:
-        """Prediction errors of recorded model steps."""
-        world_model = self.model.world_model
+    def surprise(self, steps: int) -> Float[Tensor, " s"]:
+        """Prediction errors after so many recorded model steps.
+
+        Raises:
+            ForethoughtError: no episode is as long.
+        """
+        world_model, vectors = self.model.world_model, as_vectors(self.arrays)
         recorded = LatentEpisodes.of(world_model, self.arrays)
-        rows, _ = recorded.starts()
-        rows = rows[:: max(1, len(rows) // MEASURED)]
-        vectors = as_vectors(self.arrays)
-        ahead = rows[:, None] + torch.arange(recorded.block)
+        span = steps * recorded.block
+        rows = recorded.starts_of(span, remedy="distil chunks of fewer model steps")
         found = []
-        for part, steps in zip(rows.split(512), ahead.split(512), strict=True):
+        for part in rows[:: max(1, len(rows) // MEASURED)].split(512):
             now = recorded.latents[part].to(self.model.device)
-            done = vectors[steps].flatten(1).to(now)
-            then = world_model.step(now[:, None], done[:, None])
-            came = recorded.latents[part + recorded.block].to(now)
+            done = vectors[part[:, None] + torch.arange(span)].to(now)
+            moves = world_model.normalise(done.unflatten(1, (steps, -1)).flatten(2))
+            then = world_model.rollout(now, moves)[:, -1]
+            came = recorded.latents[part + span].to(now)
             found.append((then - came).square().mean((-1, -2)).cpu())
         return torch.cat(found)
