@@ -198,10 +198,21 @@ class Policy(nn.Module):
         actions: Float[Tensor, "n c a"],
     ) -> Float[Tensor, " n"]:
         """Of each answer: squared in units of half the box, or the share of other choices."""
-        answer = self.answer(latents, goals).actions
+        return self.off(self.answer(latents, goals).actions, actions)
+
+    def off(
+        self, answers: Float[Tensor, "n c a"], actions: Float[Tensor, "n c a"]
+    ) -> Float[Tensor, " n"]:
+        """What :meth:`error` makes of any answers."""
         if self.num_choices:
-            return 1 - (answer * actions).sum(-1).mean(-1) * self.num_choices / actions.shape[-1]
-        return (self._in_units(answer) - self._in_units(actions)).square().mean((-1, -2))
+            return 1 - (answers * actions).sum(-1).mean(-1) * self.num_choices / actions.shape[-1]
+        return (self._in_units(answers) - self._in_units(actions)).square().mean((-1, -2))
+
+    def usual_of(self, actions: Float[Tensor, "n c a"]) -> Float[Tensor, "1 c a"]:
+        """The mean of chunks, or their most frequent choices: the best answer that looks at
+        nothing."""
+        mean = actions.mean(0, keepdim=True)
+        return self._in_world_units(mean) if self.num_choices else mean
 
     def gate(self, share: float = 0.98, *, chunk: int = 1) -> GateConfig:
         """A gate that lets reflexes through where spread and surprise are as low as they were in

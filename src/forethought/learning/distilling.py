@@ -130,7 +130,7 @@ class Round:
         error_before: of the policy that acted on them, mean squared in units of half the box (share
             of other choices where actions are discrete); None in the first round.
         error: of the policy that came of it, on the held-out decisions of all rounds so far.
-        of_the_mean: of answering their mean, the measure of both.
+        of_the_mean: of answering always the same, the measure of both.
     """
 
     decisions: int
@@ -423,22 +423,21 @@ class _Run:
         """Notes how near the policy now comes to the searches."""
         if "error" in self._notes().get(str(number), {}):
             return
-        actions = stage.labelled.actions[stage.held_out]
-        mean = stage.labelled.actions.mean(0)
-        half = ((self.policy.high - self.policy.low) / 2).clamp_min(1e-9).cpu()
-        of_the_mean = float(((actions - mean) / half).square().mean()) if len(actions) else np.nan
+        actions = stage.labelled.actions.to(self.policy.low)
+        held_out = actions[stage.held_out]
+        usual = self.policy.usual_of(actions).expand_as(held_out)
         self._note(
             number,
             decisions=len(latest.latents),
             error=stage.labelled.error(self.policy, stage.held_out),
-            of_the_mean=of_the_mean,
+            of_the_mean=float(self.policy.off(usual, held_out).mean()),
         )
 
-    def _notes(self) -> dict[str, dict[str, float]]:
+    def _notes(self) -> dict[str, dict[str, float | int]]:
         path = self.out / "rounds.json"
         return json.loads(path.read_text()) if path.exists() else {}
 
-    def _note(self, number: int, **values: float) -> None:
+    def _note(self, number: int, **values: float | int) -> None:
         notes = self._notes()
         notes[str(number)] = {**notes.get(str(number), {}), **values}
         write_safely(self.out / "rounds.json", json.dumps(notes).encode())
