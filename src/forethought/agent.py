@@ -19,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from forethought.actor.clock import Timetable
+from forethought.actor.gate import Gate
 from forethought.actor.search import fork, paced, shift
 from forethought.cost.goal import SubGoal
 from forethought.cost.guardrail import Guardrail, allowed_actions
@@ -26,6 +27,7 @@ from forethought.cost.sight import Bounds, Sight
 from forethought.cost.terms import Cost, CostTerm
 from forethought.memory import Attempts, AttemptsConfig, ObservationWindow
 from forethought.model import Model
+from forethought.reflexes import Answer, Reflexes, foreseen_with, no_reflex
 from forethought.safety import Safety, SafetyConfig
 from forethought.senses import perceived, sight_of
 from forethought.types import (
@@ -51,19 +53,25 @@ REHEARSAL_S = 0.2
 
 @dataclass(frozen=True)
 class _Execution:
-    """A plan under way.
+    """A plan under way, or what reflexes chose.
 
     Attributes:
-        plan: the plan.
+        plan: the plan; None where all act by reflex.
         actions: ``(b, steps, dim)`` or ``(b, steps)``: the world actions of its model steps.
+        foreseen: ``(b, m, model steps + 1, k, d)`` what was imagined of them; None for nothing.
+        reflexes: ``(b,)`` who acts by reflex.
+        judged: whether the first step was held against the guardrails when it was chosen.
         changes: what the fallback did in place of it.
         step: world steps of it that were taken.
-        until: world steps of it that are taken before the next search is thought of.
-        kept_to: ``(b,)`` whether what was done since is what the plan imagined.
+        until: world steps of it that are taken before the next decision is thought of.
+        kept_to: ``(b,)`` whether what was done since is what was imagined.
     """
 
-    plan: Plan
+    plan: Plan | None
     actions: np.ndarray
+    foreseen: Tensor | None
+    reflexes: np.ndarray
+    judged: bool
     kept_to: np.ndarray
     until: int
     changes: tuple[Change, ...] = ()
@@ -106,6 +114,7 @@ class Agent:
         proposals: where candidates come from that compete in the search; None for nowhere.
         attempts: when an imagined step counts as tried in vain; None to keep no account. Which cost
             terms heed it is theirs to say (``roadmap_goal`` does).
+        gate: when the model's policy answers in place of a search; None to search always.
         fast: how it may perceive and imagine faster; None to do so as the model was trained. With
             guardrails it perceives as trained, and so does the shield imagine.
         seed: of the agent's generator: the same seed and observations give the same actions.
@@ -113,7 +122,8 @@ class Agent:
 
     Raises:
         ForethoughtError: ``replan_every`` is longer than the plan, or no whole number of model
-            steps where plans are reused, or the goal does not fit.
+            steps where plans are reused, or the goal does not fit, or there is a gate and no
+            policy, or a cost that it was not made for.
     """
 
     def __init__(
@@ -131,6 +141,7 @@ class Agent:
         num_outcomes: int = 1,
         proposals: Proposer | None = None,
         attempts: AttemptsConfig | None = None,
+        gate: Gate | None = None,
         fast: FastConfig | None = None,
         seed: int = 0,
         now: Callable[[], float] = time.perf_counter,
@@ -159,10 +170,12 @@ class Agent:
             )
             self._safety = self._guarded(safety or SafetyConfig())
         self._known: WarmStart | None = None
+        self._reflexes: Reflexes | None = None
         self._begin(seed)
         if deadline_s is not None:
             self._rehearse(deadline_s)
             self._begin(seed)
+        self._reflexes = self._gated(gate) if gate else None
 
     @property
     def sight(self) -> Sight:
@@ -180,8 +193,6 @@ class Agent:
 
     def reset(self) -> None:
         """Forgets the episode: observations, plan and warm start."""
-        if self._execution:
-            self._known = paced(self._execution.plan)
         if self._safety:
             self._safety.reset()
         perception = self.model.config.world_model.perception
@@ -213,8 +224,16 @@ class Agent:
         wanted = cost if isinstance(cost, Cost) else Cost(terms=(cost,))
         self.cost = replace(wanted, guardrails=self.cost.guardrails)
         self._score, self._level_scores = self.cost.bind(self._sight), []
-        if self._execution:
-            self._known, self._execution = paced(self._execution.plan), None
+        self._execution = None
+        if self._reflexes:
+            self._reflexes = self._gated(self._reflexes.gate)
+
+    def forget_plan(self) -> None:
+        """Drops what is under way, for worlds in which something else was done.
+
+        What was seen stays; the next decision begins from nothing but that.
+        """
+        self._execution = None
 
     def act(self, observation: Mapping[str, Any]) -> Decision:
         """The next action of a single agent.
@@ -255,10 +274,13 @@ class Agent:
         surprise = np.full(self.num_agents, np.nan, dtype=np.float32)
         execution = self._execution
         latents = self._guarded_view(seen)
-        if execution is None or execution.step >= execution.until:
+        over = execution is None or execution.step >= execution.until
+        if execution is None or over or self._vetoed(latents, execution):
             latents = self._perceive() if latents is None else latents
             surprise = self._surprise(execution, latents)
-            execution = self._continued(execution, surprise) or self._deliberate(latents, execution)
+            execution = self._continued(execution, surprise) or self._chosen(
+                latents, surprise, execution
+            )
         action, changes = self._shielded(latents, execution)
         if self._memory:
             self._taken = (*self._taken, action)[-self._memory :]
@@ -272,7 +294,7 @@ class Agent:
             self._time.ended()
         return Decision(
             action=action,
-            mode=2,
+            mode=1 if execution.reflexes.all() else 2,
             plan=execution.plan,
             plan_step=execution.step,
             surprise=surprise,
@@ -280,6 +302,7 @@ class Agent:
             seconds=self._time.seconds,
             margins=margins,
             changes=execution.changes + changes,
+            modes=np.where(execution.reflexes, 1, 2) if self._reflexes else None,
         )
 
     def _rehearse(self, deadline_s: float) -> None:
@@ -341,7 +364,14 @@ class Agent:
         planned = self._world_actions(plan.actions)
         feasible = plan.feasible.cpu().numpy()
         execution = _Execution(
-            plan=plan, actions=planned, kept_to=feasible, until=self.replan_every
+            plan=plan,
+            actions=planned,
+            foreseen=plan.imagination.latents,
+            reflexes=no_reflex(self.num_agents),
+            # The search has imagined its first step from here, and judged it by the shield's bound.
+            judged=self.num_outcomes == 1 and self.world_model is self.model.world_model,
+            kept_to=feasible,
+            until=self.replan_every,
         )
         if not self._safety or feasible.all():
             return execution
@@ -368,14 +398,10 @@ class Agent:
         action = execution.actions[:, step]
         if not self._safety or latents is None:
             return action, ()
-        as_trained = self.world_model is self.model.world_model
-        if step == 0 and execution.kept_to.all() and self.num_outcomes == 1 and as_trained:
-            # The search has just imagined this very step from here, and judged it by this bound.
+        if step == 0 and execution.kept_to.all() and execution.judged:
             self._done(action)
             return action, ()
-        ahead = np.minimum(np.arange(step, step + self.block), execution.actions.shape[1] - 1)
-        proposed = self._model_actions(execution.actions[:, ahead])
-        verdict = self._safety.check(self._problem(latents), proposed)
+        verdict = self._safety.check(self._problem(latents), self._ahead(execution))
         changes: tuple[Change, ...] = ()
         if verdict is not None and bool(verdict.changed.any()):
             allowed = self._world_actions(verdict.actions[:, None])[:, 0]
@@ -393,6 +419,13 @@ class Agent:
             action = np.where(changed if action.ndim == 1 else changed[:, None], allowed, action)
         self._done(action)
         return action, changes
+
+    def _ahead(self, execution: _Execution) -> Float[Tensor, "b a"]:
+        """The model action that begins now; what is chosen last goes on where it ends."""
+        steps = np.arange(execution.step, execution.step + self.block)
+        return self._model_actions(
+            execution.actions[:, np.minimum(steps, execution.actions.shape[1] - 1)]
+        )
 
     def _done(self, action: np.ndarray) -> None:
         assert self._safety
@@ -436,9 +469,9 @@ class Agent:
         Of several outcomes the nearest counts: the energy, minimised over the latent variable.
         """
         steps, rest = divmod(execution.step, self.block) if execution else (0, 1)
-        if execution is None or rest:
+        if execution is None or execution.foreseen is None or rest:
             return np.full(self.num_agents, np.nan, dtype=np.float32)
-        expected = execution.plan.imagination.latents[:, :, steps]
+        expected = execution.foreseen[:, :, steps]
         error = (latents[:, None] - expected).square().mean((-1, -2))
         nearest = error.min(1).values.cpu().numpy()
         return np.where(execution.kept_to, nearest, np.nan).astype(np.float32)
@@ -446,7 +479,7 @@ class Agent:
     @torch.no_grad()
     def _look_back(self, latents: Float[Tensor, "b k d"], execution: _Execution | None) -> None:
         """Whether what the agents set out for has come any nearer."""
-        if self._attempts and execution:
+        if self._attempts and execution and execution.plan:
             for _ in range(execution.step // self.block):
                 self._attempts = self._attempts.arrive(latents)
 
@@ -476,8 +509,114 @@ class Agent:
         safe = all((margin > 0).all() for margin in self._margins().values())
         return replace(execution, until=until) if left and calm and safe else None
 
+    def _chosen(
+        self,
+        latents: Float[Tensor, "b k d"],
+        surprise: np.ndarray,
+        previous: _Execution | None,
+    ) -> _Execution:
+        """By reflex where the gate and the shield let it, else by a search."""
+        if self._reflexes is None:
+            return self._deliberate(latents, previous)
+        answer = self._reflexes.answer(latents, surprise, hurried=self._hurried())
+        answer = self._unopposed(latents, answer)
+        if not answer.taken.any():
+            return self._deliberate(latents, previous, answer)
+        imagined = self._foreseen(latents, answer) if self._reflexes.gate.heeds_surprise else None
+        if answer.taken.all():
+            self._time.answered()
+            return _Execution(
+                plan=None,
+                actions=self._world_actions(answer.actions),
+                foreseen=imagined,
+                reflexes=answer.taken,
+                judged=self._reflexes.gate.deliberates,
+                kept_to=answer.taken.copy(),
+                until=self._reflexes.steps,
+            )
+        return self._mixed(self._deliberate(latents, previous, answer), answer, imagined)
+
+    def _mixed(self, planned: _Execution, answer: Answer, imagined: Tensor | None) -> _Execution:
+        """Reflexes where they were taken, the plan elsewhere."""
+        reflex, taken = self._world_actions(answer.actions), answer.taken
+        assert planned.foreseen is not None
+        steps = min(reflex.shape[1], planned.actions.shape[1])
+        who = taken.reshape(-1, *[1] * (reflex.ndim - 1))
+        return replace(
+            planned,
+            actions=np.where(who, reflex[:, :steps], planned.actions[:, :steps]),
+            foreseen=foreseen_with(taken, imagined, planned.foreseen),
+            reflexes=taken,
+            kept_to=planned.kept_to | taken,
+            changes=tuple(change for change in planned.changes if not taken[change.agent]),
+        )
+
+    @torch.no_grad()
+    def _foreseen(self, latents: Float[Tensor, "b k d"], answer: Answer) -> Tensor:
+        """What is imagined of as many steps of reflexes as are acted out before anyone looks."""
+        assert self._reflexes
+        steps = max(self._reflexes.gate.chunk, -(-self.replan_every // self.block))
+        return self._problem(latents).imagine(answer.actions[:, None, :steps]).latents
+
+    def _unopposed(self, latents: Float[Tensor, "b k d"], answer: Answer) -> Answer:
+        """The same, taken only by those whose first step the shield lets through as it is."""
+        if not answer.taken.any():
+            return answer
+        opposed = self._opposed(latents, answer.actions[:, 0])
+        return replace(answer, taken=answer.taken & ~opposed)
+
+    def _opposed(
+        self, latents: Float[Tensor, "b k d"], proposed: Float[Tensor, "b a"]
+    ) -> np.ndarray:
+        """Whose next model action the shield would change, where that is cause to deliberate."""
+        if not self._safety or not self._reflexes or not self._reflexes.gate.deliberates:
+            return no_reflex(self.num_agents)
+        verdict = self._safety.check(self._problem(latents), proposed)
+        assert verdict is not None
+        return verdict.changed.cpu().numpy()
+
+    def _vetoed(self, latents: Float[Tensor, "b k d"] | None, execution: _Execution) -> bool:
+        """Whether the shield would change what a reflex that is under way does next."""
+        if latents is None or not execution.reflexes.any():
+            return False
+        return bool((self._opposed(latents, self._ahead(execution)) & execution.reflexes).any())
+
+    def _hurried(self) -> bool:
+        """Whether a search would have no time for as many candidates as the gate asks for."""
+        left, pace = self._time.for_search(), self._known and self._known.pace
+        assert self._reflexes
+        if left is None or pace is None:
+            return False
+        return pace.fitting(left) < self._reflexes.gate.fewest
+
+    def _gated(self, gate: Gate) -> Reflexes:
+        """What answers at once, tried out once so that it is no slower when it counts."""
+        if self._safety and self._safety.config.shield is None:
+            raise ForethoughtError(
+                "a gate with guardrails needs the shield, which checks reflexes: no search does. "
+                "Leave SafetyConfig.shield as it is, or leave out the gate."
+            )
+        reflexes = Reflexes(
+            self.model,
+            self.cost,
+            self._sight,
+            gate,
+            space=self._space,
+            num_agents=self.num_agents,
+            replan_every=self.replan_every,
+        )
+        world_model = self.model.world_model
+        blank = world_model.low.new_zeros(
+            self.num_agents, world_model.num_tokens, world_model.width
+        )
+        reflexes.answer(blank, np.zeros(self.num_agents, dtype=np.float32))
+        return reflexes
+
     def _deliberate(
-        self, latents: Float[Tensor, "b k d"], previous: _Execution | None
+        self,
+        latents: Float[Tensor, "b k d"],
+        previous: _Execution | None,
+        answer: Answer | None = None,
     ) -> _Execution:
         self._look_back(latents, previous)
         problem = self._with_levels(self._problem(latents), latents)
@@ -485,7 +624,7 @@ class Agent:
         plan = self.actor.plan(
             problem,
             generator=for_search,
-            warm_start=self._warm_start(previous),
+            warm_start=self._warm_start(previous, answer),
             deadline_s=self._time.for_search(),
         )
         if plan.actions.shape[1] * self.block < self.replan_every:
@@ -496,6 +635,7 @@ class Agent:
             )
         execution = self._fallen_back(problem, plan, for_fallback, self._time.searched())
         self._time.decided()
+        self._known = paced(plan)
         self._set_out(latents, plan)
         return execution
 
@@ -596,8 +736,11 @@ class Agent:
         seed = torch.randint(2**31, (), generator=self._generator, device=self.model.device)
         return Chance(num_outcomes=self.num_outcomes, seed=int(seed))
 
-    def _warm_start(self, previous: _Execution | None) -> WarmStart | None:
-        if previous is None:
+    def _warm_start(self, previous: _Execution | None, answer: Answer | None) -> WarmStart | None:
+        """What is left of the plan before; what the policy answers where reflexes followed it."""
+        if answer is not None and (previous is None or previous.reflexes.any()):
+            return replace(self._known or WarmStart(), actions=answer.actions)
+        if previous is None or previous.plan is None:
             return self._known
         return shift(previous.plan, steps=previous.step // self.block)
 

@@ -1,4 +1,4 @@
-"""What a training run leaves: a world model, its critic and its probes, as one module.
+"""What a run leaves: a world model, its critic, its probes and its policy, as one module.
 
 On disk it is a folder of ``model.safetensors`` and ``config.json``; reading it never executes
 anything. It is loaded with :meth:`Model.from_pretrained`, from a folder or a hub, and shared with
@@ -33,6 +33,7 @@ from forethought.config import from_json, register, to_json
 from forethought.cost.calibration import Calibration, load_calibration, save_calibration
 from forethought.cost.critic import CriticConfig, LatentDistance
 from forethought.perception.normalise import Normaliser
+from forethought.policy import PolicyConfig
 from forethought.types import Distance, ForethoughtError, Signature
 from forethought.world_model.hierarchy import HierarchyConfig
 from forethought.world_model.hindsight import HindsightConfig
@@ -59,6 +60,7 @@ class ModelConfig:
         hindsight: heads that tell what was done between two states; None for none.
         hierarchy: levels above the world model; None for none.
         sketch: a cheap predictor of what the world model foresees; None for none.
+        policy: answers at once what a search would come to (Mode 1); None for none.
     """
 
     world_model: WorldModelConfig
@@ -67,6 +69,7 @@ class ModelConfig:
     hindsight: HindsightConfig | None = None
     hierarchy: HierarchyConfig | None = None
     sketch: SketchConfig | None = None
+    policy: PolicyConfig | None = None
 
 
 class Model(nn.Module, ModelHubMixin, library_name="forethought", tags=["world-model", "jepa"]):
@@ -105,6 +108,8 @@ class Model(nn.Module, ModelHubMixin, library_name="forethought", tags=["world-m
             self.linear_probe = LinearProbe(tokens * width, len(config.probes))
             self.mlp_probe = MLPProbe(tokens * width, len(config.probes))
         self.sketch = config.sketch.build(*sizes) if config.sketch else None
+        space = self.world_model.action_space
+        self.policy = config.policy.build(tokens, width, space) if config.policy else None
 
     @property
     def distance(self) -> Distance:
@@ -146,6 +151,7 @@ class Model(nn.Module, ModelHubMixin, library_name="forethought", tags=["world-m
             "latent variable": str(world.latent_variable),
             "world steps in a model step": str(world.action_block),
             "critic": str(self.config.critic),
+            "policy": str(self.config.policy),
         }
         return model_card(
             signature=self.signature,

@@ -493,7 +493,7 @@ class Decision:
 
     Attributes:
         action: in world units: ``(dim,)`` float32, or an int64 scalar; leading ``b`` where batched.
-        mode: 1 for reflex, 2 for deliberation.
+        mode: 1 for reflex, 2 for deliberation; of several agents 1 where all act by reflex.
         plan: the plan behind the action, found now or at an earlier step; None for a reflex.
         plan_step: world steps since that plan was made, or since a reflex chose its actions.
         surprise: ``(b,)`` prediction error of the latest model step; NaN before there is one.
@@ -501,6 +501,7 @@ class Decision:
         seconds: wall-clock time of the decision.
         margins: ``(b,)`` per guardrail, as measured now; negative where it is violated already.
         changes: why other actions left than were planned, where they did.
+        modes: ``(b,)`` the mode of each agent, where they may differ; None where all have the one.
     """
 
     action: np.ndarray
@@ -512,6 +513,7 @@ class Decision:
     seconds: float
     margins: Mapping[str, np.ndarray] = field(default_factory=dict)
     changes: tuple[Change, ...] = ()
+    modes: np.ndarray | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

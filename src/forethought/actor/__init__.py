@@ -1,5 +1,6 @@
 """The actor: planners that search actions of low energy (Mode 2), what is done where none keeps
-within the guardrails, and the shield that checks the one action that leaves.
+within the guardrails, the shield that checks the one action that leaves, and the gate that says
+when a reflex (Mode 1) will do.
 
 They are handed ``imagine`` and ``score`` and never see a model.
 """
@@ -15,6 +16,7 @@ from forethought.actor.fallback import (
     Retreat,
     Stop,
 )
+from forethought.actor.gate import Gate, GateConfig
 from forethought.actor.gradient import Gradient
 from forethought.actor.halving import Halving, Rung
 from forethought.actor.hierarchical import Hierarchical
@@ -38,6 +40,8 @@ __all__ = [
     "CategoricalCEM",
     "ParallelGradient",
     "Fallback",
+    "Gate",
+    "GateConfig",
     "Gradient",
     "Halving",
     "Hierarchical",

@@ -142,6 +142,10 @@ class Timetable:
             took = min(2 * took, self.deadline_s / 2)
         self._fallback_s = max(took, 0.9 * self._fallback_s)
 
+    def answered(self) -> None:
+        """What to do is clear without a search."""
+        self._decided = self.now()
+
     def ended(self) -> None:
         """The action that was searched for leaves."""
         rest = self.now() - self._decided

@@ -24,6 +24,7 @@ COMMANDS = {
     "data check": "what is wrong with a dataset",
     "pretrain": "pretrain a recipe's perception on pictures alone, without actions",
     "train": "train a world model, and critic and probes where the recipe says",
+    "distill": "teach a policy to answer at once what the agent would plan (Mode 1)",
     "evaluate": "planning success in a world, between floor and ceiling",
     "predict": "open-loop prediction on recorded episodes",
     "calibrate": "what foresight is wrong by: what guardrails are widened by",

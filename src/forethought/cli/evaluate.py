@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
 from rich.console import Console
 
 from forethought.cli.output import Answer, Common, table
+
+if TYPE_CHECKING:
+    from forethought.actor import GateConfig
+    from forethought.model import Model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +31,14 @@ class Arguments(Common):
     """World steps in an episode; the recipe's number where not said."""
     seed: int | None = None
     """Tasks are drawn from seeds from here on."""
+    reflexes: bool = False
+    """Mode 1 alone: the distilled policy, and no search."""
+    gated: bool = False
+    """Mode 1 where spread and surprise are as low as in distillation, else Mode 2."""
+    share: float = 0.98
+    """Share of what was met in distillation that the gate lets pass, with --gated."""
+    chunk: int = 1
+    """Model steps of a reflex that are acted out before the next decision."""
 
 
 def run(arguments: Arguments) -> Answer:
@@ -37,21 +50,22 @@ def run(arguments: Arguments) -> Answer:
 
     model = load_model(arguments.run)
     recipe = recipes.get(model.notes["recipe"])
-    acting = recipes.acting(recipe)
+    acting, gate = recipes.acting(recipe), _gate(model, arguments)
     changes = {
         key: value
         for key in ("episodes", "budget", "seed")
         if (value := getattr(arguments, key)) is not None
     }
     results = evaluate(
-        lambda goals, count: acting.agent(model, goals, count),
+        lambda goals, count: acting.agent(model, goals, count, gate=gate),
         lambda count: worlds.make(arguments.world, count),
         replace(recipe.planning, **changes),
         visible=not arguments.json,
     )
     payload = results.to_json()
     write_safely(arguments.run / "evaluate.json", json.dumps(payload, indent=2).encode())
-    note_measured(arguments.run, "planning", {arguments.world: results.headline()})
+    by_mode = ", Mode 1" if arguments.reflexes else ", gated" if arguments.gated else ""
+    note_measured(arguments.run, "planning", {arguments.world + by_mode: results.headline()})
     report = evaluate_report(arguments.run, results)
     header, rows = outcome_rows(results)
 
@@ -64,3 +78,22 @@ def run(arguments: Arguments) -> Answer:
         console.print(f"report {report}")
 
     return Answer(payload={**payload, "report": str(report)}, show=show)
+
+
+def _gate(model: Model, arguments: Arguments) -> GateConfig | None:
+    """When the run's policy answers; None for never."""
+    from forethought.actor import GateConfig
+    from forethought.types import ForethoughtError
+
+    if not (arguments.reflexes or arguments.gated):
+        return None
+    if arguments.reflexes and arguments.gated:
+        raise ForethoughtError("give --reflexes for Mode 1 alone, or --gated for both, not both.")
+    if model.policy is None:
+        raise ForethoughtError(
+            f"{arguments.run}: this run has no policy. Make one with `forethought distill "
+            f"{arguments.run} --world {arguments.world} --out RUN2`."
+        )
+    if arguments.reflexes:
+        return GateConfig.reflexes_only(chunk=arguments.chunk)
+    return model.policy.gate(arguments.share, chunk=arguments.chunk)

@@ -35,6 +35,11 @@ class Goal(ShownState):
         """See :class:`StateTerm`."""
         return f"distance to a goal {what_is_shown(self.observation)}"
 
+    @property
+    def shows(self) -> Observation:
+        """See :class:`CostTerm`."""
+        return self.observation
+
     def bind_states(self, sight: Sight) -> StateCost:
         """See :class:`StateTerm`."""
         return self.distance_to_it(sight)

@@ -161,6 +161,11 @@ class RoadmapGoal(CostTerm):
             f"{self.running:g}, terminal {self.terminal:g}"
         )
 
+    @property
+    def shows(self) -> Observation:
+        """See :class:`CostTerm`."""
+        return self.observation
+
     def bind(self, sight: Sight) -> BoundTerm:
         """See :class:`CostTerm`.
 

@@ -24,6 +24,7 @@ from forethought.cost.table import table
 from forethought.types import (
     ForethoughtError,
     Imagination,
+    Observation,
     Scores,
 )
 
@@ -52,6 +53,12 @@ class CostTerm(ABC):
     def asks(self) -> str:
         """What it asks, in a line of a table; empty where a term does not say."""
         return ""
+
+    @property
+    def shows(self) -> Observation:
+        """The goal that it seeks, as the sensors would show it; empty where it seeks none, or tells
+        it otherwise."""
+        return {}
 
     @abstractmethod
     def bind(self, sight: Sight) -> BoundTerm:

@@ -107,6 +107,8 @@ class Trace:
         group: the kind of task.
         terms: per cost term its share in the energy of the plan under way, ``(steps,)`` each.
         margins: per guardrail the least margin of that plan, ``(steps,)`` each.
+        modes: ``(steps,)`` 1 for reflex, 2 for deliberation. What is about plans is NaN where all
+            agents acted by reflex; where others searched, it is of the plan that was not followed.
     """
 
     images: np.ndarray | None
@@ -119,6 +121,7 @@ class Trace:
     group: str
     terms: Mapping[str, np.ndarray] = field(default_factory=dict)
     margins: Mapping[str, np.ndarray] = field(default_factory=dict)
+    modes: np.ndarray | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -319,6 +322,10 @@ class _Watcher:
 
     def traces(self, flags: np.ndarray, groups: Mapping[str, np.ndarray]) -> tuple[Trace, ...]:
         imagined, terms, margins = self._imagined(), self._terms(), self._margins()
+        everyone = np.ones(self.world.num_worlds, dtype=int)
+        modes = np.stack(
+            [d.mode * everyone if d.modes is None else d.modes for d in self.decisions]
+        )
         return tuple(
             Trace(
                 images=np.stack([frame[i] for frame in self.images]) if self.camera else None,
@@ -331,45 +338,48 @@ class _Watcher:
                 group=next((name for name, mask in groups.items() if mask[i]), ""),
                 terms={name: values[:, i] for name, values in terms.items()},
                 margins={name: values[:, i] for name, values in margins.items()},
+                modes=modes[:, i],
             )
             for i in range(self.count)
         )
 
-    def _plans(self) -> list[Plan]:
-        """The plan under way at each step; none of who does not plan."""
-        return [decision.plan for decision in self.decisions if decision.plan is not None]
+    def _of_plans(self, read: Callable[[Plan], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        """What is told by the plan under way at each step, ``(steps, ...)``; NaN where there is
+        none. Each plan is read once."""
+        known = {id(d.plan): read(d.plan) for d in self._planned()}
+        like = next(iter(known.values()), {})
+        blank = {name: np.full_like(values, np.nan) for name, values in like.items()}
+        return {
+            name: np.stack([known.get(id(d.plan), blank)[name] for d in self.decisions])
+            for name in like
+        }
+
+    def _planned(self) -> list[Any]:
+        """One decision of each plan."""
+        return list({id(d.plan): d for d in self.decisions if d.plan is not None}.values())
 
     def _terms(self) -> dict[str, np.ndarray]:
         """Shares in the energy of the plan under way at each step: ``(steps, agents)``."""
-        plans = self._plans()
-        names = plans[0].terms if plans else ()
-        return {name: np.stack([p.terms[name].cpu().numpy() for p in plans]) for name in names}
+        return self._of_plans(lambda plan: {n: v.cpu().numpy() for n, v in plan.terms.items()})
 
     def _margins(self) -> dict[str, np.ndarray]:
         """Least margins of the plan under way at each step: ``(steps, agents)``."""
-        plans = self._plans()
-        names = plans[0].margins if plans else ()
-        return {
-            name: np.stack([p.margins[name].amin(-1).cpu().numpy() for p in plans])
-            for name in names
-        }
+        return self._of_plans(
+            lambda plan: {n: v.amin(-1).cpu().numpy() for n, v in plan.margins.items()}
+        )
 
     def _imagined(self) -> dict[str, np.ndarray]:
         """Quantities read from the plan under way at each step: ``(steps, episodes, h+1)``."""
-        plans = self._plans()
         if not isinstance(self.agent, Agent) or not self.agent.model.config.probes:
             return {}
         model = self.agent.model
-        read: dict[int, dict[str, np.ndarray]] = {}
-        for plan in plans:
-            if id(plan) not in read:
-                latents = plan.imagination.latents[: self.count, 0]
-                with torch.no_grad():
-                    values = {k: v.cpu().numpy() for k, v in model.read(latents).items()}
-                read[id(plan)] = values
-        return {
-            name: np.stack([read[id(plan)][name] for plan in plans]) for name in model.config.probes
-        }
+
+        @torch.no_grad()
+        def read(plan: Plan) -> dict[str, np.ndarray]:
+            latents = plan.imagination.latents[: self.count, 0]
+            return {k: v.cpu().numpy() for k, v in model.read(latents).items()}
+
+        return self._of_plans(read)
 
 
 # ------------------------------------------------------------------------------------ figures

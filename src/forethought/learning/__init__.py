@@ -6,6 +6,7 @@ from forethought.learning.begin import BeginFrom
 from forethought.learning.calibrating import CalibrationConfig, calibrate
 from forethought.learning.chunks import action_chunks
 from forethought.learning.critic import CriticTrainingConfig
+from forethought.learning.distilling import DistillingConfig, distill
 from forethought.learning.errors import AnchoredError, ErrorAgainstCopy, SquaredError
 from forethought.learning.fear import FearReport, FearTrainingConfig, train_fear
 from forethought.learning.hierarchy import HierarchyTrainingConfig
@@ -30,6 +31,7 @@ __all__ = [
     "BlockMasks",
     "CalibrationConfig",
     "CriticTrainingConfig",
+    "DistillingConfig",
     "ErrorAgainstCopy",
     "FearReport",
     "FearTrainingConfig",
@@ -53,6 +55,7 @@ __all__ = [
     "TrainConfig",
     "action_chunks",
     "calibrate",
+    "distill",
     "learn_unlike",
     "pretrain",
     "pretraining_of",

@@ -20,12 +20,23 @@ METRICS = "metrics.jsonl"
 
 
 def claim_folder(
-    out: Path, config: Any, data: Dataset, *, clips: Dataset | None = None, resume: bool
+    out: Path, config: Any, data: Dataset | None, *, clips: Dataset | None = None, resume: bool
 ) -> None:
-    """Makes the folder of a run, or checks that it holds the run to resume."""
+    """Makes the folder of a run, or checks that it holds the run to resume.
+
+    Args:
+        out: the folder.
+        config: what the run is started with.
+        data: what it learns from; None for what is met in a world.
+        clips: more recordings, if any.
+        resume: whether a run in the folder is continued.
+
+    Raises:
+        ForethoughtError: the folder holds something else, or a run that is not to be resumed.
+    """
     resolved = {
         "config": to_json(config),
-        "data": str(data.path),
+        "data": str(data.path) if data else None,
         "clips": str(clips.path) if clips else None,
     }
     record = out / RUN

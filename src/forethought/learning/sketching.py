@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from forethought.config import register, to_json
+from forethought.config import register
 from forethought.data.dataset import Dataset
 from forethought.data.windows import as_vectors
 from forethought.learning.calibrating import arrays_of
 from forethought.learning.folder import METRICS, SUMMARY, claim_folder
 from forethought.learning.latents import LatentEpisodes
 from forethought.learning.metrics import JSONLines
+from forethought.learning.parts import digest, with_part
 from forethought.learning.trainer import Loop, LoopConfig, OptimiserConfig, Stage
-from forethought.model import CONFIG, Model, load_model, model_from_description, write_safely
+from forethought.model import CONFIG, Model, load_model, write_safely
 from forethought.types import ForethoughtError, Past
 from forethought.world_model.sketch import Sketch, SketchConfig
 from forethought.world_model.world_model import WorldModel
@@ -279,10 +279,10 @@ def train_sketch(
     """
     out, config = Path(out), config or SketchTrainingConfig()
     train, held_out = (arrays_of(model, data, ids) for ids in _split(model, data, seed))
-    claim_folder(out, {"sketch": config, "model": _digest(model)}, data, resume=resume)
+    claim_folder(out, {"sketch": config, "model": digest(model)}, data, resume=resume)
     if (out / CONFIG).exists():
         return load_model(out)
-    whole = _with_sketch(model, config.sketch, seed)
+    whole = with_part(model, seed, sketch=config.sketch)
     assert whole.sketch is not None
     (episodes, actions), unseen = (
         (LatentEpisodes.of(whole.world_model, arrays), as_vectors(arrays))
@@ -307,24 +307,3 @@ def _split(model: Model, data: Dataset, seed: int) -> tuple[list[int], list[int]
         return data.split(seed=seed)
     held_out = set(model.notes["held_out_episodes"])
     return [i for i in range(data.num_episodes) if i not in held_out], sorted(held_out)
-
-
-def _digest(model: Model) -> str:
-    """Tells weights from others."""
-    crc = 0
-    for values in model.state_dict().values():
-        crc = zlib.crc32(values.cpu().contiguous().numpy().tobytes(), crc)
-    return f"{crc:08x}"
-
-
-def _with_sketch(model: Model, sketch: SketchConfig, seed: int) -> Model:
-    """The same model with an untrained sketch."""
-    description = model.description()
-    description["model"] = to_json(replace(model.config, sketch=sketch))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        whole = model_from_description(description, where="the model to be sketched")
-    kept = {k: v for k, v in model.state_dict().items() if not k.startswith("sketch.")}
-    whole.load_state_dict(kept, strict=False)
-    whole.calibration = model.calibration
-    return whole.to(model.device).eval()

@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from forethought.actor import CEM, BeamSearch
+from forethought.actor.gate import Gate
 from forethought.agent import Agent
 from forethought.cost.goal import goal
 from forethought.cost.guardrail import Guardrail
 from forethought.cost.terms import Cost, CostTerm
 from forethought.evaluation.planning import PlanningProtocol
 from forethought.evaluation.prediction import PredictionProtocol
+from forethought.learning.distilling import DistillingConfig
 from forethought.learning.train import TrainConfig
 from forethought.memory import AttemptsConfig
 from forethought.model import Model
@@ -63,6 +65,8 @@ class Acting:
         seed: int = 0,
         guardrails: Sequence[Guardrail] = (),
         safety: SafetyConfig | None = None,
+        gate: Gate | None = None,
+        replan_every: int | None = None,
     ) -> Agent:
         """An agent that seeks goal observations ``(b, ...)``.
 
@@ -73,6 +77,8 @@ class Acting:
             seed: of the agent.
             guardrails: what must hold on the way.
             safety: how it keeps within them.
+            gate: when its policy answers in place of a search; None to search always.
+            replan_every: world steps that are executed; None for as many as it always executes.
         """
         seen = {key: goals[key] for key in model.world_model.perception.keys}
         return Agent(
@@ -80,11 +86,12 @@ class Acting:
             cost=self.goal(observation=seen),
             actor=self.planner,
             num_agents=num_agents,
-            replan_every=self.replan_every,
+            replan_every=replan_every or self.replan_every,
             num_outcomes=self.num_outcomes,
             attempts=self.attempts,
             guardrails=guardrails,
             safety=safety,
+            gate=gate,
             seed=seed,
         )
 
@@ -114,6 +121,7 @@ class Recipe:
         recording: how data are recorded; None for recordings of the real world.
         planning: how planning is measured.
         prediction: how prediction is measured.
+        distilling: how a policy is distilled from its plans.
     """
 
     name: str
@@ -123,3 +131,4 @@ class Recipe:
     recording: Recording | None = None
     planning: PlanningProtocol = field(default_factory=PlanningProtocol)
     prediction: PredictionProtocol = field(default_factory=PredictionProtocol)
+    distilling: DistillingConfig = field(default_factory=DistillingConfig)

@@ -11,6 +11,7 @@ from forethought.data.record import TRUTH
 from forethought.evaluation.planning import PlanningProtocol
 from forethought.learning import (
     CriticTrainingConfig,
+    DistillingConfig,
     JEPAConfig,
     LocalMetricTrainingConfig,
     OptimiserConfig,
@@ -19,6 +20,7 @@ from forethought.learning import (
     TrainConfig,
 )
 from forethought.perception import CNNConfig, GridCNNConfig, PerceptionConfig
+from forethought.policy import PolicyConfig
 from forethought.recipes.recipe import Acting, Recipe, Recording
 from forethought.types import Signature
 from forethought.world_model import (
@@ -79,6 +81,12 @@ def two_rooms_random() -> Recipe:
             goal=roadmap_goal,
         ),
         recording=Recording(world="two_rooms_random", num_episodes=1500, episode_length=120),
+        # Layouts to learn from are many tasks, each with a map to be drawn.
+        distilling=DistillingConfig(
+            policy=PolicyConfig(hidden=(256, 256), chunk=3, grid=(32, 32)),
+            optimiser=OptimiserConfig(num_steps=800, batch_size=64, learning_rate=1e-3),
+            rounds=4,
+        ),
         # Each task has a layout, and so a map, of its own: a second or two.
         planning=PlanningProtocol(episodes=100),
     )

@@ -47,6 +47,12 @@ def _enlarged(image: UInt8[np.ndarray, "height width 3"]) -> Image.Image:
     return Image.fromarray(image).resize((width * scale, height * scale), Image.Resampling.BICUBIC)
 
 
+def _planned(trace: Trace, step: int) -> bool:
+    """Whether there are places of a plan that is followed."""
+    by_reflex = trace.modes is not None and trace.modes[step] == 1
+    return {"position.x", "position.y"} <= trace.imagined.keys() and not by_reflex
+
+
 def _draw_plan(view: Image.Image, trace: Trace, step: int) -> None:
     assert trace.images is not None
     scale = view.width / trace.images.shape[2]
@@ -59,7 +65,7 @@ def _draw_plan(view: Image.Image, trace: Trace, step: int) -> None:
         gx, gy = scale * trace.goal_truth["position.x"], scale * trace.goal_truth["position.y"]
         radius = 4.5 * scale
         pen.ellipse((gx - radius, gy - radius, gx + radius, gy + radius), outline=GOAL, width=2)
-    if {"position.x", "position.y"} <= trace.imagined.keys():
+    if _planned(trace, step):
         plan = [
             (scale * px, scale * py)
             for px, py in zip(

@@ -1,0 +1,259 @@
+"""A policy distilled from plans: it does what they did, the same again, and after a kill."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+
+from forethought.actor import GateConfig
+from forethought.agent import Agent
+from forethought.cli import main
+from forethought.cost import LatentDistance, goal
+from forethought.learning import distilling
+from forethought.learning.distilling import DistillingConfig, distill
+from forethought.learning.trainer import OptimiserConfig
+from forethought.model import Model, ModelConfig
+from forethought.perception import MLPEncoderConfig, PerceptionConfig
+from forethought.perception.normalise import Normaliser
+from forethought.policy import PolicyConfig
+from forethought.types import STATE, ForethoughtError, Plan, PlanStatus
+from forethought.world_model import ResidualMLPConfig, WorldModelConfig
+from point import SIGNATURE
+
+REACH = 6.0
+
+
+class Points:
+    """Points that go where they are pushed, each with a goal; implements ``Setting``."""
+
+    def __init__(self, count: int) -> None:
+        self.reset(range(count))
+
+    def reset(self, seeds) -> dict[str, np.ndarray]:
+        drawn = [np.random.default_rng(s).uniform(-REACH, REACH, (2, 2)) for s in seeds]
+        self.place, self.target = np.array(drawn, np.float32).transpose(1, 0, 2)
+        return {STATE: self.place}
+
+    def goal(self) -> dict[str, np.ndarray]:
+        return {STATE: self.target}
+
+    def step(self, actions: np.ndarray) -> dict[str, np.ndarray]:
+        self.place = self.place + actions
+        return {STATE: self.place}
+
+    def best(self, horizon: int) -> torch.Tensor:
+        """What takes each point to its goal soonest: full pushes, and the rest of the way last."""
+        gap, pushes = self.target - self.place, []
+        for _ in range(2 * horizon):
+            pushes.append(np.clip(gap, -1, 1))
+            gap = gap - pushes[-1]
+        return torch.as_tensor(np.stack(pushes, 1)).unflatten(1, (horizon, 2)).flatten(2)
+
+
+@dataclass
+class Best:
+    """A planner that knows the best plan. Implements ``Planner``."""
+
+    points: Points
+    horizon: int = 3
+
+    @torch.no_grad()
+    def plan(self, problem, *, generator, warm_start=None, deadline_s=None) -> Plan:
+        actions = self.points.best(self.horizon)
+        b = len(actions)
+        return Plan(
+            actions=actions,
+            energy=torch.zeros(b),
+            terms={},
+            margins={},
+            feasible=torch.ones(b, dtype=torch.bool),
+            status=PlanStatus.FOUND,
+            imagination=problem.imagine(actions[:, None]),
+            num_iterations=1,
+            num_candidates=1,
+            seconds=0.0,
+        )
+
+
+def blind_model() -> Model:
+    """Sees places through random weights, and has learned nothing."""
+    world_model = WorldModelConfig(
+        perception=PerceptionConfig(encoders={STATE: MLPEncoderConfig(width=8, hidden=(32,))}),
+        predictor=ResidualMLPConfig(hidden=(4,)),
+        action_block=2,
+    )
+    normalisers = {
+        STATE: Normaliser([0.0] * 2, [REACH] * 2),
+        "action": Normaliser([0.0] * 4, [1.0] * 4),
+    }
+    torch.manual_seed(0)
+    notes = {"recipe": "two_rooms"}
+    return Model(ModelConfig(world_model=world_model), SIGNATURE, normalisers, notes).eval()
+
+
+CONFIG = DistillingConfig(
+    policy=PolicyConfig(hidden=(64, 64), chunk=2, num_members=2),
+    optimiser=OptimiserConfig(num_steps=400, batch_size=256, learning_rate=3e-3),
+    rounds=2,
+    num_agents=300,
+    budget=14,
+)
+SHORT = replace(CONFIG, optimiser=replace(CONFIG.optimiser, num_steps=20), num_agents=10, budget=6)
+
+
+class Scene:
+    """The points that agents and their planner have in common."""
+
+    def world(self, count: int) -> Points:
+        self.points = Points(count)
+        return self.points
+
+    def agent(self, model, goals, num_agents, *, seed=0, gate=None) -> Agent:
+        cost = goal(observation=dict(goals), distance=LatentDistance())
+        planner = Best(self.points)
+        return Agent(model, cost=cost, actor=planner, num_agents=num_agents, seed=seed, gate=gate)
+
+
+def distilled(out, config=SHORT, **settings) -> Model:
+    scene = Scene()
+    settings = {"visible": False, "config": config, "name": "points", **settings}
+    return distill(blind_model(), scene.agent, scene.world, out, **settings)
+
+
+def test_a_policy_comes_to_what_is_known_to_be_best(tmp_path) -> None:
+    """On tasks that it was never taught, and as fast as by searching; the gate lets it act."""
+    model = distilled(tmp_path / "run", CONFIG)
+    assert model.policy is not None
+    scene = Scene()
+    points = scene.world(200)
+    seen = points.reset(range(200))
+    agent = scene.agent(model, points.goal(), 200, gate=GateConfig.reflexes_only())
+    far = np.abs(points.target - points.place).max(1)
+    soonest = np.ceil(far)
+    took = np.full(200, np.nan)
+    for step in range(1, 20):
+        wanted = points.best(1)[:, 0, :2].numpy()
+        decision = agent.act_batch(seen)
+        if step == 1:
+            assert np.abs(decision.action - wanted).mean() < 0.15
+        seen = points.step(decision.action)
+        there = np.abs(points.target - points.place).max(1) < 0.7
+        took = np.where(np.isnan(took) & there, step, took)
+    assert np.isfinite(took).mean() > 0.98
+    assert np.nanmean(took - soonest) < 1.0
+    rounds = json.loads((tmp_path / "run" / "train.json").read_text())["distilled"]["rounds"]
+    assert rounds[-1]["error"] < 0.25 * rounds[-1]["of_the_mean"]
+    assert rounds[0]["error_before"] is None and rounds[1]["error_before"] > 0
+    gate = model.policy.gate(1.0)
+    assert 0 < gate.spread < 1 and 0 < gate.surprise < float("inf")
+
+
+def weights(model: Model) -> dict[str, torch.Tensor]:
+    assert model.policy is not None
+    return model.policy.state_dict()
+
+
+def same(one: Model, other: Model) -> bool:
+    ours, theirs = weights(one), weights(other)
+    return all(torch.equal(ours[k].nan_to_num(-1), theirs[k].nan_to_num(-1)) for k in ours)
+
+
+def test_the_same_seed_gives_the_same_policy(tmp_path) -> None:
+    first, second = distilled(tmp_path / "a"), distilled(tmp_path / "b")
+    assert same(first, second)
+    assert not same(first, distilled(tmp_path / "c", replace(SHORT, seed=1)))
+
+
+class Stop(Exception):
+    """Stands for a kill."""
+
+
+@pytest.mark.parametrize("where", ["while learning", "while acting"])
+def test_a_distillation_that_is_cut_short_ends_as_if_it_never_were(
+    where, tmp_path, monkeypatch
+) -> None:
+    whole = distilled(tmp_path / "whole")
+    calls = {"count": 0}
+    kind, name, last = (
+        (distilling.DistillingStage, "loss", 27)
+        if where == "while learning"
+        else (Points, "step", 9)
+    )
+    original = getattr(kind, name)
+
+    def counted(self, *words):
+        calls["count"] += 1
+        if calls["count"] == last:
+            raise Stop
+        return original(self, *words)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(kind, name, counted)
+        with pytest.raises(Stop):
+            distilled(tmp_path / "cut", checkpoint_s=0.0)
+    with pytest.raises(ForethoughtError, match="--resume"):
+        distilled(tmp_path / "cut")
+    with pytest.raises(ForethoughtError, match="another config"):
+        distilled(tmp_path / "cut", replace(SHORT, rounds=3), resume=True)
+    resumed = distilled(tmp_path / "cut", resume=True)
+    assert same(whole, resumed)
+    rounds = [(tmp_path / run / "rounds.json").read_text() for run in ("whole", "cut")]
+    assert json.loads(rounds[0]) == json.loads(rounds[1])
+
+
+def test_nothing_is_learned_from_held_out_agents(tmp_path) -> None:
+    distilled(tmp_path / "run")
+    labelled = distilling.Labelled.load(tmp_path / "run" / "round1.safetensors")
+    by_agent = labelled.held_out.view(-1, 10)
+    assert torch.equal(by_agent.any(0), by_agent.all(0)) and int(by_agent[0].sum()) == 1
+    stage = distilling.DistillingStage(
+        SHORT, 0, PolicyConfig().build(1, 8, blind_model().world_model.action_space), labelled
+    )
+    assert not set(stage._rows.tolist()) & set(stage.held_out.tolist())
+
+
+def test_what_cannot_be_distilled_is_refused(tmp_path) -> None:
+    with pytest.raises(ForethoughtError, match=r"lower PolicyConfig\.chunk"):
+        distilled(tmp_path / "a", replace(SHORT, policy=PolicyConfig(chunk=4)))
+    with pytest.raises(ForethoughtError, match=r"held_out=1\.5"):
+        DistillingConfig(held_out=1.5)
+    with pytest.raises(ForethoughtError, match="two agents"):
+        DistillingConfig(num_agents=1)
+
+
+# ------------------------------------------------------------------------------- by command
+
+
+def ask(capsys, *words: object) -> tuple[int, dict]:
+    code = main([*map(str, words), "--json"])
+    return code, json.loads(capsys.readouterr().out)
+
+
+FEW = ("--rounds", 2, "--agents", 4, "--budget", 10, "--steps", 5)
+
+
+@pytest.mark.parametrize("where", ["world", "data"])
+def test_the_command(where, run, recorded, tmp_path, capsys) -> None:
+    """Distils in a world or on recordings; the run that comes of it is evaluated by both modes."""
+    place = ("--world", "two_rooms") if where == "world" else ("--data", recorded.path)
+    code, answer = ask(capsys, "distill", run, *place, "--out", tmp_path / "new", *FEW)
+    assert code == 0 and len(answer["rounds"]) == 2
+    assert answer["rounds"][1]["decisions"] == 8
+    words = ("evaluate", tmp_path / "new", "--world", "two_rooms", "--episodes", 2, "--budget", 6)
+    for flags in ((), ("--gated",), ("--reflexes", "--chunk", 2)):
+        code, answer = ask(capsys, *words, *flags)
+        assert code == 0 and answer["agent"]["ever"]["episodes"] == 2
+
+
+def test_the_command_refuses(run, tmp_path, capsys) -> None:
+    code, answer = ask(capsys, "distill", run, "--out", tmp_path / "new")
+    assert code == 2 and "--world" in answer["error"]
+    code, answer = ask(capsys, "distill", run, "--world", "two_room", "--out", tmp_path / "new")
+    assert code == 2 and "two_rooms" in answer["error"]
+    code, answer = ask(capsys, "evaluate", run, "--world", "two_rooms", "--gated")
+    assert code == 2 and "forethought distill" in answer["error"]
+    assert not (tmp_path / "new").exists()
