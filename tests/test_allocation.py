@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import platform
 import subprocess
@@ -9,10 +10,12 @@ import sys
 
 import pytest
 
+from forethought.allocation import uninterrupted
+
 WORK = """
 import json, resource, sys
 import torch
-from forethought.allocation import keep_freed_memory
+from forethought.allocation import keep_freed_memory, uninterrupted
 torch.set_num_threads(1)
 done = keep_freed_memory() if sys.argv[1] == "kept" else False
 first = torch.arange(12_000_000, dtype=torch.float32)
@@ -41,3 +44,25 @@ def test_what_is_freed_is_not_fetched_again() -> None:
     assert kept["done"] and not given_back["done"]
     assert 2 * kept["faults"] < given_back["faults"]
     assert kept["total"] == given_back["total"]
+
+
+def test_no_garbage_is_looked_for_meanwhile() -> None:
+    """But again afterwards, also after an error; who has turned it off finds it off."""
+    seen: list[bool] = []
+
+    @uninterrupted
+    def look(fail: bool) -> int:
+        seen.append(gc.isenabled())
+        if fail:
+            raise ValueError("asked for")
+        return 7
+
+    assert look(False) == 7 and gc.isenabled()
+    with pytest.raises(ValueError, match="asked for"):
+        look(True)
+    assert gc.isenabled() and seen == [False, False]
+    gc.disable()
+    try:
+        assert look(False) == 7 and not gc.isenabled()
+    finally:
+        gc.enable()

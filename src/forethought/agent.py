@@ -21,6 +21,7 @@ from torch import Tensor
 from forethought.actor.clock import Timetable
 from forethought.actor.gate import Gate
 from forethought.actor.search import fork, paced, shift
+from forethought.allocation import uninterrupted
 from forethought.cost.goal import SubGoal
 from forethought.cost.guardrail import Guardrail, allowed_actions
 from forethought.cost.sight import Bounds, Sight
@@ -235,6 +236,7 @@ class Agent:
         """
         self._execution = None
 
+    @uninterrupted
     def act(self, observation: Mapping[str, Any]) -> Decision:
         """The next action of a single agent.
 
@@ -256,6 +258,7 @@ class Agent:
         decision = self._decide({key: value[None] for key, value in seen.items()})
         return replace(decision, action=decision.action[0])
 
+    @uninterrupted
     def act_batch(self, observation: Mapping[str, Any]) -> Decision:
         """The next action of every agent, from observations ``(b, ...)`` per key.
 

@@ -1,10 +1,16 @@
-"""Memory that was freed is kept for the next tensor, where the C library can be asked to."""
+"""Memory: what was freed is kept for the next tensor, and decisions do not wait for garbage."""
 
 from __future__ import annotations
 
 import ctypes
 import functools
+import gc
 import platform
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+Asked = ParamSpec("Asked")
+Answer = TypeVar("Answer")
 
 # Parameters of mallopt(3), from <malloc.h>.
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
@@ -31,3 +37,24 @@ def keep_freed_memory() -> bool:
     library = ctypes.CDLL(None)
     asked = ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, KEPT), (M_TOP_PAD, AHEAD))
     return all([bool(library.mallopt(name, value)) for name, value in asked])
+
+
+def uninterrupted(function: Callable[Asked, Answer]) -> Callable[Asked, Answer]:
+    """A function during which Python looks for no garbage in cycles; it does so afterwards.
+
+    A search makes thousands of objects, so that the collector would come by several times in every
+    decision, and now and then look through all that the process holds. What is not in a cycle is
+    freed at once as ever.
+    """
+
+    @functools.wraps(function)
+    def call(*args: Asked.args, **kwargs: Asked.kwargs) -> Answer:
+        if not gc.isenabled():
+            return function(*args, **kwargs)
+        gc.disable()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            gc.enable()
+
+    return call
