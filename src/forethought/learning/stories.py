@@ -63,7 +63,7 @@ class StoryTrainingConfig:
     """
 
     optimiser: OptimiserConfig = _FIRST_ROUND
-    num_rounds: int = 6
+    num_rounds: int = 5
     growth: float = 2.0
     enough: float = 0.005
     held_out: float = 0.1
@@ -203,7 +203,7 @@ def train_on_stories(
     kept = story_batch(stories[num_held_out:], config)
     held_out = story_batch(stories[:num_held_out], config)
     loop = Loop(
-        config=LoopConfig(seed=seed, visible=visible),
+        config=LoopConfig(seed=seed, visible=visible, monitor_times=2),
         learner=reader,
         folder=folder / "checkpoints",
         metrics=JSONLines(folder / METRICS),

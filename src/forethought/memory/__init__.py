@@ -6,6 +6,7 @@ about.
 from forethought.memory.attempts import Attempts, AttemptsConfig
 from forethought.memory.chunks import ActionChunks
 from forethought.memory.short_term import ObservationWindow
+from forethought.memory.slot_predictor import SlotPredictor, SlotPredictorConfig
 from forethought.memory.slots import SlotMemory, SlotMemoryConfig, SlotState, Trace, Writes
 from forethought.memory.trail import Trail
 
@@ -16,6 +17,8 @@ __all__ = [
     "ObservationWindow",
     "SlotMemory",
     "SlotMemoryConfig",
+    "SlotPredictor",
+    "SlotPredictorConfig",
     "SlotState",
     "Trace",
     "Trail",

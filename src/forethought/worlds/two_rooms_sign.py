@@ -1,10 +1,10 @@
 """Two rooms seen through a narrow field of view: a sign says which of two doors is safe.
 
-Only a few pixels around the dot are shown, and the rest is grey. The dot begins beside a sign in the
-left room, and is to reach a goal in the right one. The colour of the sign says behind which door
-there is no trap; both doors look the same, and who enters the other one is held there for good. By
-the time the dot comes to a door, the sign is long out of sight: who does not remember it can only
-guess, and guesses right half of the time.
+Only a few pixels around the dot are shown, and the rest is grey. The dot begins beside a sign in
+the left room, and is to reach a goal in the right one. The colour of the sign says which door is no
+trap; both doors look the same, and who enters the other one is held there for good. By the time the
+dot comes to a door, the sign is long out of sight: who does not remember it can only guess, and
+guesses right half of the time.
 
 Positions are in pixels of the 64x64 image, x to the right, y downwards.
 """
@@ -254,8 +254,6 @@ def _task(
 ) -> tuple[Float[np.ndarray, " 2"], Float[np.ndarray, " 2"]]:
     """Start and goal of a seed."""
     generator = np.random.default_rng((seed, 0))
-    start, goal = (
-        np.array([generator.uniform(*ends) for ends in box])
-        for box in (config.starts, config.goals)
-    )
+    boxes = (config.starts, config.goals)
+    start, goal = (np.array([generator.uniform(*ends) for ends in box]) for box in boxes)
     return start, goal
