@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from forethought.actor import CEM
-from forethought.cost import Cost, probed_goal
+from forethought.cost import CostTerm, probed_goal
 from forethought.data.record import TRUTH
 from forethought.evaluation.planning import PlanningProtocol
 from forethought.learning import (
@@ -50,9 +50,9 @@ def two_rooms_sign() -> Recipe:
     )
 
 
-def place_of(observation: Observation) -> Cost:
+def place_of(observation: Observation) -> CostTerm:
     """To the place that the goal is seen from; what else is seen there does not matter."""
-    return 1.0 * probed_goal(observation=observation, quantities=("position.x", "position.y"))
+    return probed_goal(observation=observation, quantities=("position.x", "position.y"))
 
 
 def _training(signature: Signature) -> TrainConfig:
