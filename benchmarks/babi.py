@@ -23,8 +23,10 @@ def measure(benchmark: Benchmark) -> None:
     for seed in benchmark.seeds:
         for task in TASKS:
             benchmark.part(f"{task}-{seed}", lambda f, t=task, s=seed: one(archive, t, s, f))
-        errors = [f.value for f in benchmark.figures if f.name.endswith(f"error, seed {seed}")]
-        seconds = [f.value for f in benchmark.figures if f.name.endswith(f"training, seed {seed}")]
+        errors = [f.value for f in benchmark.figures if f.name.endswith(f": error, seed {seed}")]
+        seconds = [
+            f.value for f in benchmark.figures if f.name.endswith(f"time of training, seed {seed}")
+        ]
         if len(errors) == len(TASKS):
             solved = sum(error <= SOLVED for error in errors)
             benchmark.add(
