@@ -16,7 +16,8 @@ from forethought.worlds.environment import CAMERA, GOAL, register
 
 
 @pytest.mark.parametrize(
-    "name", ["TwoRooms", "TwoRoomsRandom", "TwoRoomsHazards", "RoomsMaze", "Fork"]
+    "name",
+    ["TwoRooms", "TwoRoomsRandom", "TwoRoomsHazards", "TwoRoomsSign", "RoomsMaze", "Fork"],
 )
 def test_the_environment_checker_finds_nothing(name: str) -> None:
     register()

@@ -34,6 +34,7 @@ from forethought.recipes.two_rooms import (
     two_rooms_random_plain,
 )
 from forethought.recipes.two_rooms_hazards import two_rooms_hazards
+from forethought.recipes.two_rooms_sign import two_rooms_sign
 from forethought.types import ForethoughtError, Signature
 
 _recipes: dict[str, Callable[[], Recipe]] = {
@@ -44,6 +45,7 @@ _recipes: dict[str, Callable[[], Recipe]] = {
         two_rooms_random,
         two_rooms_random_plain,
         two_rooms_hazards,
+        two_rooms_sign,
         pendulum,
         pendulum_limits,
         reacher,

@@ -18,6 +18,7 @@ ENVIRONMENTS = {
     "TwoRooms": "two_rooms",
     "TwoRoomsRandom": "two_rooms_random",
     "TwoRoomsHazards": "two_rooms_hazards",
+    "TwoRoomsSign": "two_rooms_sign",
     "RoomsMaze": "rooms_maze",
     "Fork": "fork",
 }

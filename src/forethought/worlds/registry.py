@@ -50,6 +50,12 @@ def _two_rooms_hazards(num_worlds: int) -> World:
     return TwoRoomsHazards(num_worlds)
 
 
+def _two_rooms_sign(num_worlds: int) -> World:
+    from forethought.worlds.two_rooms_sign import TwoRoomsSign
+
+    return TwoRoomsSign(num_worlds)
+
+
 def _rooms_maze(num_worlds: int) -> World:
     from forethought.worlds.rooms_maze import RoomsMaze
 
@@ -114,6 +120,11 @@ _worlds = {
             name="two_rooms_hazards",
             description="the two rooms with a zone and a patrolling disc that one keeps out of",
             make=_two_rooms_hazards,
+        ),
+        WorldEntry(
+            name="two_rooms_sign",
+            description="a narrow field of view: a sign seen once says which of two doors is safe",
+            make=_two_rooms_sign,
         ),
         WorldEntry(
             name="rooms_maze",
