@@ -4,7 +4,8 @@ done in states like the present, in a recording.
 
 from forethought.memory.attempts import Attempts, AttemptsConfig
 from forethought.memory.chunks import ActionChunks
+from forethought.memory.reads import ReadLog
 from forethought.memory.short_term import ObservationWindow
 from forethought.memory.trail import Trail
 
-__all__ = ["ActionChunks", "Attempts", "AttemptsConfig", "ObservationWindow", "Trail"]
+__all__ = ["ActionChunks", "Attempts", "AttemptsConfig", "ObservationWindow", "ReadLog", "Trail"]
