@@ -16,10 +16,11 @@ import torch
 from forethought import cost
 from forethought.actor import CEM
 from forethought.agent import Agent
+from forethought.learning import open_memory, remember
 from forethought.memory import ReadLog, episodic
 from forethought.memory.episodic import EpisodicMemory, RecalledActions
 from forethought.traces import Traced
-from forethought.types import STATE, ForethoughtError, Proposer
+from forethought.types import STATE, Episode, ForethoughtError, Proposer
 from point import Point, point_agent, point_model
 
 SHAPE, WIDTH = (2, 3), 1
@@ -190,6 +191,25 @@ def test_memory_is_a_goal_of_an_agent(tmp_path) -> None:
     for _ in range(8):
         world.push(agent.act(world.observe()).action)
     assert np.abs(world.place - place[0]).max() < 0.3
+
+
+def test_an_episode_is_remembered_as_the_model_perceives_it(tmp_path) -> None:
+    """The latents of this model are the places themselves."""
+    model, places = point_model(), np.array([[0, 0], [1, 2], [3, 4]], np.float32)
+    episode = Episode(
+        observation={STATE: places, "observation.other": places},
+        action=np.diff(places, axis=0, append=0).astype(np.float32),
+        task="fetch",
+    )
+    memory = open_memory(tmp_path / "memory", model)
+    assert remember(memory, model, episode, began=50.0, labels=["monday"]) == 0
+    moments = memory.moments(label="monday")
+    assert [(one.at, one.text) for one in moments] == [(50 + 0.1 * i, "fetch") for i in range(3)]
+    assert torch.equal(torch.stack([one.latents[0] for one in moments]), torch.tensor(places))
+    assert memory.following(0, 5).tolist() == [[1, 2], [2, 2]]
+    assert list(memory.observation(moments[1])) == [STATE]
+    with pytest.raises(ForethoughtError, match=r"the episode lacks 'observation\.state'"):
+        remember(memory, model, Episode(observation={}, action=episode.action), began=0.0)
 
 
 ADDING = """
