@@ -260,7 +260,7 @@ class Agent:
         self._time.begin()
         seen = perceived(self.model, "the observation", observation, leading=())
         decision = self._decide({key: value[None] for key, value in seen.items()})
-        return replace(self._retrospect.note(decision), action=decision.action[0])
+        return replace(self._retrospect.note(decision, self.cost), action=decision.action[0])
 
     @uninterrupted
     def act_batch(self, observation: Mapping[str, Any]) -> Decision:
@@ -270,11 +270,10 @@ class Agent:
             ForethoughtError: see :meth:`act`.
         """
         self._time.begin()
-        return self._retrospect.note(
-            self._decide(
-                perceived(self.model, "the observation", observation, leading=(self.num_agents,))
-            )
+        decision = self._decide(
+            perceived(self.model, "the observation", observation, leading=(self.num_agents,))
         )
+        return self._retrospect.note(decision, self.cost)
 
     def _decide(self, seen: Observation) -> Decision:
         self._window, self._moment = self._window.see(seen), self._moment + 1

@@ -23,9 +23,11 @@ from forethought.traces import (
     DecisionRecord,
     RecordingError,
     RecordingWarning,
+    Retrospect,
     TraceConfig,
     Traced,
     TraceWriter,
+    explain,
     read_trace,
     replay,
     to_parquet,
@@ -141,6 +143,37 @@ def test_an_agent_may_be_traced_when_it_has_begun(tmp_path) -> None:
         made = walk(Traced(agent, writer), 2)
     trace = read_trace(tmp_path / "trace")
     assert trace.records == tuple(made) and trace.records[0].plan_step == 1
+
+
+def test_what_was_wanted_at_each_step_is_kept(tmp_path) -> None:
+    """An agent that is told to want something else says so from then on; a replay cannot."""
+    agent = new_agent()
+    with TraceWriter(tmp_path / "trace", KEPT) as writer:
+        traced = Traced(agent, writer)
+        made = walk(traced, 2)
+        agent.seek(2.0 * cost.effort())
+        made += walk(traced, 3)
+        assert "effort" in traced.explain()
+    trace = read_trace(tmp_path / "trace")
+    assert [one.cost for one in trace.records] == [one.cost for one in made]
+    told = [trace.explain(one) for one in trace.records]
+    assert ["squared action" in one for one in told] == [False, False, True, True, True]
+    with pytest.raises(ForethoughtError, match="from episode 0, step 2 on"):
+        replay(trace, new_agent())
+    assert replay(replace(trace, records=trace.records[:2]), new_agent()) == ()
+
+
+def test_reflexes_have_no_plan_of_others() -> None:
+    """Of two agents in lockstep one acts by reflex while the other deliberates."""
+    agent = new_agent(num_agents=2)
+    decision = agent.act_batch({STATE: np.zeros((2, 2), np.float32)})
+    retrospect = Retrospect(None)
+    retrospect.note(replace(decision, modes=np.array([1, 2])), agent.cost)
+    reflex, planned = retrospect.records()
+    assert (reflex.mode, reflex.plan) == (1, None) and planned.mode == 2
+    assert planned.plan is not None
+    assert "by reflex (mode 1)" in explain(reflex, agent.header)
+    assert "deliberated (mode 2)" in explain(planned, agent.header)
 
 
 def test_odd_numbers_survive_json() -> None:

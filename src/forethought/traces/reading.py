@@ -123,7 +123,8 @@ def read_trace(path: Path | str) -> Trace:
         raise ForethoughtError(f"{file}: empty: its writer was stopped before it wrote anything.")
     with _damage_named(file, 1):
         header = _header(file, _part(lines[0], "header"))
-    records = _whole_steps(file, header.num_agents, list(_records(file, lines)))
+    made = list(_records(file, lines, header))
+    records = _whole_steps(file, header.num_agents, made)
     return Trace(path=Path(path), header=header, records=tuple(records))
 
 
@@ -136,8 +137,10 @@ def _header(file: Path, content: Mapping[str, Any]) -> TraceHeader:
     return header_from_json(content)
 
 
-def _records(file: Path, lines: list[bytes]) -> Iterator[DecisionRecord]:
+def _records(file: Path, lines: list[bytes], header: TraceHeader) -> Iterator[DecisionRecord]:
     plans: dict[int, PlanRecord | None] = {}
+    # All agents want the same, which is told again by each of the first step where it is new.
+    cost = header.cost
     for number, line in enumerate(lines[1:], start=2):
         with _damage_named(file, number):
             content = _part(line, "decision")
@@ -145,7 +148,8 @@ def _records(file: Path, lines: list[bytes]) -> Iterator[DecisionRecord]:
             if "plan" in content:
                 plan = content["plan"]
                 plans[agent] = None if plan is None else plan_from_json(plan)
-            yield record_from_json(content, plans[agent])
+            cost = content.get("cost", cost)
+            yield record_from_json({**content, "cost": cost}, plans[agent])
 
 
 def _whole_steps(

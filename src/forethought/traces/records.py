@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from forethought.cost.terms import Cost
 from forethought.types import Change, Decision, Plan, Signature
 
 REMEMBERED = 1000
@@ -35,7 +36,7 @@ class TraceHeader:
         num_agents: worlds acted in at once; so many records to a world step.
         action_block: world steps in a model step.
         deadline_s: seconds a decision may take; None for no limit.
-        cost: what it wants, as a table.
+        cost: what it wanted at first, as a table.
         actor: the planner, in words.
         notes: how the model came to be.
     """
@@ -102,10 +103,11 @@ class DecisionRecord:
         step: world steps of the episode before it.
         agent: which of the agents.
         at: when it was made, in seconds since 1970.
+        cost: what the agent wanted, as a table.
         mode: 1 for reflex, 2 for deliberation.
         action: ``(dim,)`` what left, in world units; one integer for discrete actions.
         plan: the plan behind it; None for a reflex.
-        plan_step: world steps since that plan was made.
+        plan_step: world steps since that plan was made, or since a reflex chose its actions.
         surprise: prediction error of the model step that has just ended; None where none has.
         shielded: whether the shield changed the action.
         seconds: wall-clock time of the decision.
@@ -119,6 +121,7 @@ class DecisionRecord:
     step: int
     agent: int
     at: float
+    cost: str
     mode: int
     action: tuple[float, ...]
     plan: PlanRecord | None
@@ -144,16 +147,17 @@ class Retrospect:
     def __init__(self, read: Read | None) -> None:
         self._read = read
         self._episode, self._step = 0, 0
-        self._latest: tuple[Decision, int, int, float] | None = None
+        self._latest: tuple[Decision, Cost, int, int, float] | None = None
         self._surprises: deque[np.ndarray] = deque(maxlen=REMEMBERED)
         # Of the latest plan, which many decisions may be behind.
         self._planned: tuple[Plan | None, list[PlanRecord]] = None, []
 
-    def note(self, decision: Decision) -> Decision:
-        """Takes note of a decision with actions ``(b, ...)``, which it gives back."""
+    def note(self, decision: Decision, cost: Cost) -> Decision:
+        """Takes note of a decision with actions ``(b, ...)``, which it gives back, and of what was
+        wanted."""
         if self._latest is not None and np.isfinite(self._latest[0].surprise).any():
             self._surprises.append(self._latest[0].surprise)
-        self._latest = decision, self._episode, self._step, time.time()
+        self._latest = decision, cost, self._episode, self._step, time.time()
         self._step += 1
         return decision
 
@@ -169,19 +173,22 @@ class Retrospect:
         """
         if self._latest is None:
             return ()
-        decision, episode, step, at = self._latest
+        decision, cost, episode, step, at = self._latest
         if decision.plan is not self._planned[0]:
             self._planned = decision.plan, plan_records(decision.plan, self._read)
         plans = self._planned[1]
+        together = np.full(len(decision.surprise), decision.mode)
+        modes = together if decision.modes is None else decision.modes
         return tuple(
             DecisionRecord(
                 episode=episode,
                 step=step,
                 agent=agent,
                 at=at,
-                mode=decision.mode,
+                cost=str(cost),
+                mode=int(modes[agent]),
                 action=vector(decision.action[agent]),
-                plan=plans[agent] if plans else None,
+                plan=plans[agent] if plans and modes[agent] != 1 else None,
                 plan_step=decision.plan_step,
                 surprise=None if math.isnan(surprise) else surprise,
                 shielded=bool(decision.shielded[agent]),

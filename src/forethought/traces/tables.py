@@ -55,7 +55,7 @@ def to_parquet(trace: Trace, path: Path | str) -> Path:
 
 def _row(record: DecisionRecord) -> dict[str, Any]:
     content = as_json(record)
-    plain = ("episode", "step", "agent", "at", "mode", "plan_step", "surprise", "shielded")
+    plain = ("episode", "step", "agent", "at", "cost", "mode", "plan_step", "surprise", "shielded")
     row: dict[str, Any] = {name: content[name] for name in plain}
     row |= {"seconds": record.seconds, "observation": record.observation}
     row |= {"action": list(record.action), "changes": json.dumps(content["changes"])}

@@ -165,6 +165,13 @@ def _check_replayable(trace: Trace, agent: Agent) -> None:
             f"{trace.path}: the trace is of {trace.header.num_agents} agents at once, this one has "
             f"num_agents={agent.num_agents}; give it the same."
         )
+    other = next((one for one in trace.records if one.cost != trace.header.cost), None)
+    if other is not None:
+        raise ForethoughtError(
+            f"{trace.path}: from episode {other.episode}, step {other.step} on the agent was told "
+            "to want something else (Agent.seek), which a replay does not tell; replay the records "
+            "before."
+        )
     places = [(record.episode, record.step) for record in trace.records if record.agent == 0]
     before = (0, -1)
     for place in places:

@@ -23,7 +23,7 @@ def explain(record: DecisionRecord, header: TraceHeader, usual: Sequence[float] 
     """
     parts = [
         _decided(record, header),
-        f"It wants:\n{header.cost}",
+        f"It wants:\n{record.cost}",
         *_planned(record),
         *_guarded(record),
         *_changed(record),
@@ -41,8 +41,9 @@ def _decided(record: DecisionRecord, header: TraceHeader) -> str:
 
 
 def _mode(record: DecisionRecord) -> str:
-    if record.plan is None:
-        return "it acted by reflex (mode 1), without a plan."
+    if record.mode == 1:
+        since = f", chosen {record.plan_step} world steps before" if record.plan_step else ""
+        return f"it acted by reflex (mode 1), without a plan{since}."
     if record.plan_step == 0:
         return "it deliberated (mode 2) and made a plan."
     return f"it went on with the plan that it made {record.plan_step} world steps before (mode 2)."

@@ -2,6 +2,7 @@
 
 A trace is a folder of ``trace.jsonl`` and, where asked for, ``observations/``. Its first line is
 the header. A plan stands on the line of the first decision that it is behind; later ones share it.
+What the agent wants stands on the lines where that is new.
 """
 
 from __future__ import annotations
@@ -72,6 +73,7 @@ class TraceWriter:
     def __init__(self, path: Path | str, config: TraceConfig | None = None) -> None:
         self.path, self.config = Path(path), config or TraceConfig()
         self._plans: dict[int, PlanRecord | None] = {}
+        self._cost = ""
         self._end = self._steps = 0
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -103,6 +105,7 @@ class TraceWriter:
             "notes": header.notes,
         }
         self._append(json.dumps({"header": content}).encode() + b"\n")
+        self._cost = header.cost
 
     def write(
         self, records: Sequence[DecisionRecord], observation: Mapping[str, np.ndarray] | None = None
@@ -122,6 +125,7 @@ class TraceWriter:
             name = f"{OBSERVATIONS}/{self._steps:08d}.safetensors"
             self._keep(name, observation)
         self._append(b"".join(self._line(record, name) for record in records))
+        self._cost = records[0].cost
         self._plans = {record.agent: record.plan for record in records}
         self._steps += 1
 
@@ -134,6 +138,8 @@ class TraceWriter:
         content = {**as_json(replace(record, plan=None) if shared else record), "observation": name}
         if shared:
             del content["plan"]
+        if record.cost == self._cost:
+            del content["cost"]
         return json.dumps({"decision": content}, allow_nan=False).encode() + b"\n"
 
     def _append(self, content: bytes) -> None:
