@@ -31,6 +31,8 @@ from forethought.model import Model
 from forethought.reflexes import Answer, Reflexes, foreseen_with, no_reflex
 from forethought.safety import Safety, SafetyConfig
 from forethought.senses import perceived, sight_of
+from forethought.traces.records import DecisionRecord, Retrospect, TraceHeader
+from forethought.traces.words import explain
 from forethought.types import (
     Chance,
     Change,
@@ -190,12 +192,14 @@ class Agent:
         self._score = self.cost.bind(self._sight)
         self._level_scores: list[Callable[[Imagination], Scores]] = []
         self._execution: _Execution | None = None
+        self._retrospect = Retrospect(self.model.read if self.model.config.probes else None)
         self.reset()
 
     def reset(self) -> None:
         """Forgets the episode: observations, plan and warm start."""
         if self._safety:
             self._safety.reset()
+        self._retrospect.reset()
         perception = self.model.config.world_model.perception
         # What a predictor with a window looks back at: earlier model steps, and what was done.
         self._memory = (self.model.world_model.predictor.window - 1) * self.block
@@ -256,7 +260,7 @@ class Agent:
         self._time.begin()
         seen = perceived(self.model, "the observation", observation, leading=())
         decision = self._decide({key: value[None] for key, value in seen.items()})
-        return replace(decision, action=decision.action[0])
+        return replace(self._retrospect.note(decision, self.cost), action=decision.action[0])
 
     @uninterrupted
     def act_batch(self, observation: Mapping[str, Any]) -> Decision:
@@ -266,9 +270,10 @@ class Agent:
             ForethoughtError: see :meth:`act`.
         """
         self._time.begin()
-        return self._decide(
+        decision = self._decide(
             perceived(self.model, "the observation", observation, leading=(self.num_agents,))
         )
+        return self._retrospect.note(decision, self.cost)
 
     def _decide(self, seen: Observation) -> Decision:
         self._window, self._moment = self._window.see(seen), self._moment + 1
@@ -326,6 +331,45 @@ class Agent:
                     self.act_batch(blank)
             self.reset()
         self._time.deadline_s = deadline_s
+
+    # ------------------------------------------------------------------------- explain
+
+    @property
+    def header(self) -> TraceHeader:
+        """What all records of its decisions have in common."""
+        return TraceHeader(
+            signature=self.model.signature,
+            num_agents=self.num_agents,
+            action_block=self.block,
+            deadline_s=self.deadline_s,
+            cost=str(self.cost),
+            actor=str(self.actor),
+            notes=self.model.notes,
+        )
+
+    def records(self) -> tuple[DecisionRecord, ...]:
+        """Its latest decision as numbers and words, for each agent; none before the first."""
+        return self._retrospect.records()
+
+    def usual(self, agent: int = 0) -> list[float]:
+        """Surprises of an agent before its latest decision, oldest first."""
+        return self._retrospect.usual(agent)
+
+    def explain(self, *, agent: int = 0) -> str:
+        """Why it decided as it did last: what it wants, what was weighed, and what changed it.
+
+        ``evaluation.report.decision_picture`` draws the same.
+
+        Raises:
+            ForethoughtError: it has not decided anything, or there is no such agent.
+        """
+        records = self.records()
+        if not 0 <= agent < len(records):
+            raise ForethoughtError(
+                f"agent {agent}: there are decisions of {len(records)} agents, counted from zero; "
+                "let it act first, and name one of them."
+            )
+        return explain(records[agent], self.header, self.usual(agent))
 
     # ------------------------------------------------------------------------- keep safe
 

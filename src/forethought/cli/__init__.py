@@ -30,6 +30,7 @@ COMMANDS = {
     "calibrate": "what foresight is wrong by: what guardrails are widened by",
     "check-task": "what is wrong with a task, before anything moves",
     "task-schema": "the JSON Schema of task files, for editors",
+    "explain": "why an agent decided as a trace of it tells, in words, pictures and tables",
     "bench": "how fast an agent thinks on this machine, beside what the machine can do",
     "report": "make the report of a run again",
 }

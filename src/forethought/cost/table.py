@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from forethought.types import ForethoughtError, Plan
 
 
@@ -10,6 +12,25 @@ def table(*rows: tuple[str, ...]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(map(str.ljust, row, widths)) for row in rows)
     return "\n".join(line.rstrip() for line in lines)
+
+
+def shares(
+    terms: Mapping[str, float], energy: float, margins: Mapping[str, float] | None = None
+) -> str:
+    """What each cost term has in an energy, as a table, and each guardrail's least margin.
+
+    Args:
+        terms: share of each term by name.
+        energy: their sum.
+        margins: least margin of each guardrail by name.
+    """
+    rows = [("term", "energy")]
+    rows += [(name, f"{share:.4g}") for name, share in terms.items()]
+    rows.append(("sum", f"{energy:.4g}"))
+    if margins:
+        rows += [("", ""), ("guardrail", "least margin")]
+        rows += [(name, f"{least:.4g}") for name, least in margins.items()]
+    return table(*rows)
 
 
 def explain(plan: Plan, *, world: int = 0) -> str:
@@ -30,9 +51,8 @@ def explain(plan: Plan, *, world: int = 0) -> str:
             f"world {world}: the plan is for {len(plan.energy)}, counted from zero; name one of "
             "them."
         )
-    shares = [(name, f"{float(share[world]):.4g}") for name, share in plan.terms.items()]
-    rows = [("term", "energy"), *shares, ("sum", f"{float(plan.energy[world]):.4g}")]
-    margins = [(name, f"{float(left[world].min()):.4g}") for name, left in plan.margins.items()]
-    if margins:
-        rows += [("", ""), ("guardrail", "least margin"), *margins]
-    return table(*rows)
+    return shares(
+        {name: float(share[world]) for name, share in plan.terms.items()},
+        float(plan.energy[world]),
+        {name: float(left[world].min()) for name, left in plan.margins.items()},
+    )

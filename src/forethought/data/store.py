@@ -69,7 +69,7 @@ class EpisodeWriter:
             for number, episode in enumerate(episodes, start=self.num_episodes)
         )
         self._refuse_second_writer()
-        self._version = _commit(self.path, table, mode="append")
+        self._version = commit(self.path, table, mode="append")
         self.num_episodes += len(episodes)
 
     def close(self) -> None:
@@ -139,7 +139,7 @@ def create(
             f"{path}: something is there already. Add to a dataset with --resume, or choose "
             "another path."
         )
-    _commit(path, layout.schema().empty_table(), mode="create")
+    commit(path, layout.schema().empty_table(), mode="create")
     return EpisodeWriter(path, layout, 0)
 
 
@@ -175,8 +175,12 @@ def abandoned(path: Path) -> bool:
 # ------------------------------------------------------------------------------- parts
 
 
-def _commit(path: Path, table: pa.Table, *, mode: str) -> int:
-    """Writes rows as one commit; returns the version that it made."""
+def commit(path: Path, table: pa.Table, *, mode: str) -> int:
+    """Writes rows of any table as one commit; returns the version that it made.
+
+    Raises:
+        ForethoughtError: the disk is full.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         written = lance.write_dataset(

@@ -20,6 +20,7 @@ from forethought.learning.masked import MaskedPredictorConfig, MaskedPretraining
 from forethought.learning.masks import BlockMasks, MomentMasks
 from forethought.learning.pretraining import ObjectiveConfig, PretrainingStage
 from forethought.learning.probing import ProbeTrainingConfig
+from forethought.learning.remembering import open_memory, remember
 from forethought.learning.sketching import SketchReport, SketchTrainingConfig, train_sketch
 from forethought.learning.train import TrainConfig, train
 from forethought.learning.trainer import OptimiserConfig
@@ -57,8 +58,10 @@ __all__ = [
     "calibrate",
     "distill",
     "learn_unlike",
+    "open_memory",
     "pretrain",
     "pretraining_of",
+    "remember",
     "train",
     "train_fear",
     "train_sketch",

@@ -5,6 +5,7 @@ about.
 
 from forethought.memory.attempts import Attempts, AttemptsConfig
 from forethought.memory.chunks import ActionChunks
+from forethought.memory.reads import ReadLog
 from forethought.memory.short_term import ObservationWindow
 from forethought.memory.slot_predictor import SlotPredictor, SlotPredictorConfig
 from forethought.memory.slots import SlotMemory, SlotMemoryConfig, SlotState, Trace, Writes
@@ -15,6 +16,7 @@ __all__ = [
     "Attempts",
     "AttemptsConfig",
     "ObservationWindow",
+    "ReadLog",
     "SlotMemory",
     "SlotMemoryConfig",
     "SlotPredictor",

@@ -272,6 +272,69 @@ def weighed(
     return figure
 
 
+def decided(
+    quantities: Mapping[str, Float[np.ndarray, "m t"]],
+    ways: Float[np.ndarray, "m t 2"] | None,
+    terms: Mapping[str, float],
+    margins: Mapping[str, Float[np.ndarray, " h"]],
+    *,
+    background: UInt8[np.ndarray, "height width 3"] | None = None,
+    extent: tuple[float, float, float, float] | None = None,
+) -> Figure:
+    """One plan: where it leads (a line for each outcome), what terms had of its energy, and the
+    margins of guardrails along it, each where there is any."""
+    drawn = [bool(ways is not None or background is not None or quantities), bool(terms)]
+    drawn.append(bool(margins))
+    count = sum(drawn)
+    figure, axes = plt.subplots(
+        1, count, figsize=(3.6 * count, 3.4), layout="constrained", squeeze=False
+    )
+    left = list(axes[0])
+    if drawn[0] and (ways is not None or background is not None):
+        _ways(left.pop(0), ways, background, extent)
+    elif drawn[0]:
+        axis = left.pop(0)
+        for (name, outcomes), colour in zip(quantities.items(), cycle(COLOURS), strict=False):
+            axis.plot(outcomes.T, color=colour, lw=1.3)
+            axis.plot([], [], color=colour, label=name)
+        axis.set_xlabel("model step")
+        axis.legend(frameon=False, fontsize=8)
+    if drawn[1]:
+        axis = left.pop(0)
+        axis.barh(list(terms), list(terms.values()), height=0.6, color=BLUE)
+        axis.set_ylim(max(2.5, len(terms) - 0.5), -0.5)
+        axis.set_title("share in the energy", loc="left", fontsize=9)
+    if drawn[2]:
+        axis = left.pop(0)
+        for (name, values), colour in zip(margins.items(), cycle(COLOURS), strict=False):
+            axis.plot(np.arange(1, len(values) + 1), values, "o-", ms=3, color=colour, label=name)
+        axis.axhline(0, color=RED, lw=0.8, ls="--")
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.set_title("margin planned", loc="left", fontsize=9)
+        axis.set_xlabel("model step")
+        axis.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def _ways(
+    axis: Any,
+    ways: Float[np.ndarray, "m t 2"] | None,
+    background: UInt8[np.ndarray, "height width 3"] | None,
+    extent: tuple[float, float, float, float] | None,
+) -> None:
+    """Imagined ways over a picture; a dot where they begin, a star where they end."""
+    if background is not None:
+        height, width = background.shape[:2]
+        axis.imshow(background, extent=extent or (0, width, height, 0), alpha=0.8)
+        _bare(axis)
+    for way in () if ways is None else ways:
+        axis.plot(*way.T, color=ORANGE, lw=1.6)
+        axis.plot(*way[0], "o", color=BLUE, ms=5)
+        axis.plot(*way[-1], "*", color=ORANGE, ms=9, mec="white")
+    axis.set_aspect("equal")
+    axis.set_title("imagined", loc="left", fontsize=9)
+
+
 def _bare(axis: Any) -> None:
     axis.set_xticks([])
     axis.set_yticks([])
