@@ -30,6 +30,9 @@ class PerceptionConfig:
         missing: share of the training observations in which a key is left out, each key by itself
             but never all; above zero the model learns to do without, and keys may be absent when
             it acts.
+        shift: pixels by which pictures are moved before they are encoded, rows (downwards) and
+            columns (to the right): what a camera that was pushed has to be told. Their border is
+            repeated.
 
     Raises:
         ForethoughtError: a share outside [0, 1), or one above zero for a single key.
@@ -40,6 +43,7 @@ class PerceptionConfig:
     frame_gap: int = 1
     fusion: int = 128
     missing: float = 0.0
+    shift: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
         if not 0 <= self.missing < 1:
@@ -92,6 +96,9 @@ class Perception(nn.Module):
         config: which encoders.
         signature: what the observations are.
         normalisers: per vector key, its standardisation.
+
+    Attributes:
+        shift: see :class:`PerceptionConfig`; may be set while acting.
     """
 
     def __init__(
@@ -102,6 +109,8 @@ class Perception(nn.Module):
     ) -> None:
         super().__init__()
         self.config = config
+        self.shift = config.shift
+        self.cameras = frozenset(signature.cameras)
         self.keys = tuple(config.encoders)
         self.num_tokens, self.width = config.tokens(signature)
         self.encoders = nn.ModuleDict(
@@ -185,6 +194,8 @@ class Perception(nn.Module):
         return normaliser.inverse(values)
 
     def _encode(self, key: str, values: Tensor) -> Float[Tensor, "n k d"]:
+        if key in self.cameras and self.shift != (0, 0):
+            values = moved(values, self.shift)
         return self.encoders[_module_name(key)](self.standardise(key, values))
 
     def _masked(
@@ -216,6 +227,16 @@ class Perception(nn.Module):
         spread = [tokens[key].expand(-1, self.num_tokens, -1) for key in self.keys]
         mean = torch.stack(spread).mean(0)
         return mean + self.fusion(torch.cat(spread, dim=-1))
+
+
+def moved(images: Tensor, by: tuple[int, int]) -> Tensor:
+    """Pictures ``(*batch, height, width, channels)`` moved by rows and columns of pixels; what was
+    at the border fills what is bared."""
+    rows, columns = (
+        (torch.arange(size, device=images.device) - step).clamp(0, size - 1)
+        for size, step in zip(images.shape[-3:-1], by, strict=True)
+    )
+    return images.index_select(-3, rows).index_select(-2, columns)
 
 
 def _module_name(key: str) -> str:

@@ -1,5 +1,6 @@
 """The world model: s' = Pred(s, a), what keeps its latents from collapsing, and what reads them."""
 
+from forethought.world_model.adapted import AdaptedPredictorConfig
 from forethought.world_model.diagnostics import CollapseReport, collapse_report, effective_rank
 from forethought.world_model.ensemble import EnsembleConfig
 from forethought.world_model.fast import FastConfig, FastWorldModel, accelerate
@@ -38,6 +39,7 @@ from forethought.world_model.transformers import CausalTransformerConfig, PatchT
 from forethought.world_model.world_model import WorldModel, WorldModelConfig
 
 __all__ = [
+    "AdaptedPredictorConfig",
     "CategoricalLatentConfig",
     "CausalTransformerConfig",
     "CollapseReport",
