@@ -27,6 +27,7 @@ COMMANDS = {
     "distill": "teach a policy to answer at once what the agent would plan (Mode 1)",
     "evaluate": "planning success in a world, between floor and ceiling",
     "predict": "open-loop prediction on recorded episodes",
+    "adapt": "adapt a run to recordings of the world as it is now",
     "calibrate": "what foresight is wrong by: what guardrails are widened by",
     "check-task": "what is wrong with a task, before anything moves",
     "task-schema": "the JSON Schema of task files, for editors",

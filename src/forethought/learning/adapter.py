@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from functools import partial
 
 import numpy as np
 import torch
@@ -25,14 +25,17 @@ from forethought.learning.adapting import (
     put,
     version_of,
 )
+from forethought.learning.looking import Looking
 from forethought.memory import ObservationWindow
 from forethought.model import Model
 from forethought.types import Observation
 
 CAREFUL = 1.5
 """Times as long as usual that the next piece of work is taken to last."""
-LOOKS = 12
-"""Pictures that each place of the camera is tried on."""
+LOOKS = 16
+"""Transitions that each place of the camera is tried on."""
+SIGHTS = 100
+"""World steps that they are spread over: the more places the agent has been at, the better."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,8 +154,10 @@ class Adapter:
         self._strands: dict[tuple[int, int], Strand] = {}
         self._alarm, self._since, self._until, self._step = 0.0, 0, 0, 0
         self._told = False
-        self._looking: _Looking | None = None
-        self._frames: deque[Mapping[str, Tensor]] = deque(maxlen=self.config.held_out)
+        self._looking: Looking | None = None
+        self._frames: deque[tuple[int, Mapping[str, Tensor]]] = deque(maxlen=SIGHTS)
+        self._acts: deque[Tensor] = deque(maxlen=SIGHTS)
+        self._episode = 0
         self.reset()
         self._rehearse()
 
@@ -172,6 +177,7 @@ class Adapter:
         self._window = ObservationWindow(
             frame_stack=perception.frame_stack, frame_gap=perception.frame_gap
         )
+        self._episode += 1
         span = self._predictor.window * self.block
         self._done: deque[Tensor] = deque(maxlen=span)
         for strand in self._strands.values():
@@ -188,6 +194,7 @@ class Adapter:
     def do(self, actions: Float[Tensor, "b c"]) -> None:
         """Takes in what is done, as vectors in world units."""
         self._done.append(actions)
+        self._acts.append(actions)
 
     def see(self, observation: Observation) -> Adaptation:
         """Takes in what is observed, and adapts for as long as it may.
@@ -218,7 +225,7 @@ class Adapter:
         """Encodes it as each version sees it; how surprising it was to the one that acts."""
         self._window = self._window.see(observation)
         frames = {k: v.to(self.model.device) for k, v in self._window.stacked().items()}
-        self._frames.append(frames)
+        self._frames.append((self._episode, frames))
         newest: Transitions | None = None
         for shift in {version.shift for version in self.versions}:
             if shift not in self._strands:
@@ -270,7 +277,7 @@ class Adapter:
         assert newest is not None
         strange = float(self.anchors.unlike(newest.after).mean()) > self.anchors.likeness
         if strange and self.config.camera_range and self.model.signature.cameras:
-            self._looking = _Looking(self.config.camera_range)
+            self._looking = Looking(self.config.camera_range, self.version.shift)
 
     # ------------------------------------------------------------------------ what is done of it
 
@@ -289,25 +296,55 @@ class Adapter:
     def _look(self, began: float) -> int | None:
         """Tries places of the camera, while there is time."""
         assert self._looking is not None
-        if len(self._frames) < LOOKS:
+        sights = self._sights() if len(self._frames) == SIGHTS else None
+        if sights is None:
             return None
-        spread = np.linspace(0, len(self._frames) - 1, LOOKS).round().astype(int)
-        some = [self._frames[int(i)] for i in spread]
-        frames = {key: torch.cat([one[key] for one in some]) for key in some[0]}
         tried = False
         while not tried or self._time(began, "look"):
             tried, shift = True, self._looking.next()
             if shift is None:
                 return self._moved_to(self._looking.best())
-            far = self._timed(
-                "look", lambda: float(self.anchors.unlike(self._encoded(frames, shift)).mean())
-            )
+            far = self._timed("look", partial(self._strange, *sights, shift))
             self._looking.found(shift, far)
         return None
 
+    def _sights(self) -> tuple[dict[str, Tensor], Float[Tensor, "n a"]] | None:
+        """Observations now and a model step later, one behind the other, and what was done."""
+        frames, acts = list(self._frames), list(self._acts)
+        # Since the last observation nothing was done yet.
+        acts = acts[len(acts) + 1 - len(frames) :]
+        first = max(0, self._since - self._step + len(frames))
+        begins = [
+            i
+            for i in range(first, len(frames) - self.block)
+            if frames[i][0] == frames[i + self.block][0]
+        ]
+        if len(begins) < SIGHTS // 2:
+            return None
+        spread = np.linspace(0, len(begins) - 1, LOOKS).round().astype(int)
+        chosen = [begins[i] for i in spread]
+        moments = [*chosen, *(i + self.block for i in chosen)]
+        seen = {key: torch.cat([frames[i][1][key] for i in moments]) for key in frames[0][1]}
+        done = [torch.cat(acts[i : i + self.block], dim=-1) for i in chosen]
+        return seen, self.model.world_model.normalise(torch.cat(done))
+
+    def _strange(
+        self,
+        frames: Mapping[str, Tensor],
+        actions: Float[Tensor, "n a"],
+        shift: tuple[int, int],
+    ) -> float:
+        """How strange the world is, seen from a place of the camera."""
+        latents = self._encoded(frames, shift)
+        half = len(latents) // 2
+        seen = Transitions(
+            latents=latents[:half, None], actions=actions[:, None], after=latents[half:]
+        )
+        return self.anchors.strangeness(self._predictor, seen)
+
     def _moved_to(self, found: tuple[tuple[int, int], float]) -> int | None:
-        """The camera's place that makes pictures look most like recorded ones, where they then do
-        more than now."""
+        """The place of the camera from which the world is least strange, where it then is less so
+        than now."""
         assert self._looking is not None
         (shift, far), here = found, self._looking.distances.get(self.version.shift, float("inf"))
         self._looking = None
@@ -353,9 +390,7 @@ class Adapter:
         if learned is None or learned >= self.config.margin * here:
             return None
         self._until = self._step + self.config.patience
-        return self._take_over(
-            Version(shift=self.version.shift, weights=self._learner.weights())
-        )
+        return self._take_over(Version(shift=self.version.shift, weights=self._learner.weights()))
 
     def _learned(self) -> float | None:
         """The learner's error; None where it has learned nothing yet."""
@@ -399,34 +434,3 @@ class Adapter:
             self.acting = len(self.versions) - 1
         put(self.model, version)
         return self.acting
-
-
-class _Looking:
-    """A search for the camera's place: every fourth pixel, then nearer and nearer the best."""
-
-    def __init__(self, reach: int) -> None:
-        self._reach, self._apart = reach, min(4, reach)
-        self.distances: dict[tuple[int, int], float] = {}
-        ticks = range(-reach, reach + 1, self._apart)
-        self._todo = [(0, 0), *((y, x) for y, x in product(ticks, ticks) if (y, x) != (0, 0))]
-
-    def next(self) -> tuple[int, int] | None:
-        """The next place to try; None where the search is over."""
-        while not self._todo and self._apart > 1:
-            self._apart //= 2
-            (y, x), _ = self.best()
-            around = product(*([c - self._apart, c, c + self._apart] for c in (y, x)))
-            self._todo = [
-                place
-                for place in around
-                if place not in self.distances and max(map(abs, place)) <= self._reach
-            ]
-        return self._todo.pop(0) if self._todo else None
-
-    def found(self, place: tuple[int, int], distance: float) -> None:
-        """How unlike recorded pictures those from a place are."""
-        self.distances[place] = distance
-
-    def best(self) -> tuple[tuple[int, int], float]:
-        """The place whose pictures are most like recorded ones."""
-        return min(self.distances.items(), key=lambda item: item[1])

@@ -196,6 +196,18 @@ class Anchors:
         """Mean squared difference from the nearest recorded latent."""
         return nearest(latents, self.transitions.after)
 
+    def strangeness(self, predictor: AdaptedPredictor, seen: Transitions) -> float:
+        """How little a view has to do with what was recorded: half of the pictures, and what is
+        foreseen of those that come, relative to how much changes.
+
+        A view in which nothing moves is foreseen best, and one of walls alone may look like another
+        picture; neither is taken for right.
+        """
+        errors = errors_of(predictor, None, seen).mean()
+        moved = (seen.after - seen.latents[:, -1]).square().mean()
+        far = self.unlike(seen.after).median()
+        return float(errors / (moved + SMALLEST * self.change) + far / self.change)
+
     def deviation(self, surprise: float) -> float:
         """By how many deviations a surprise is beyond what is usual."""
         mean, deviation = self.usual

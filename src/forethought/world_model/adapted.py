@@ -28,10 +28,10 @@ class AdaptedPredictorConfig(PredictorConfig):
     Attributes:
         inner: the predictor as it was trained.
         history: earlier model steps whose actions may still act, as on ice; 0 for none.
-        rank: of the change behind it; 0 for none.
+        rank: of the change behind it.
 
     Raises:
-        ForethoughtError: a number below zero, or a predictor that is adapted already.
+        ForethoughtError: a number that is too small, or a predictor that is adapted already.
     """
 
     inner: PredictorConfig
@@ -39,9 +39,10 @@ class AdaptedPredictorConfig(PredictorConfig):
     rank: int = 16
 
     def __post_init__(self) -> None:
-        if self.history < 0 or self.rank < 0:
+        if self.history < 0 or self.rank < 1:
             raise ForethoughtError(
-                f"adapted predictor: history={self.history}, rank={self.rank}; give 0 or more."
+                f"adapted predictor: history={self.history}, rank={self.rank}; give a history of "
+                "0 or more, and a rank of 1 or more."
             )
         if isinstance(self.inner, AdaptedPredictorConfig):
             raise ForethoughtError(

@@ -1,4 +1,4 @@
-"""A world after a sudden change: actions do something else, the floor slides, the camera has moved."""
+"""A world after a sudden change: of what actions do, of the floor, of where the camera stands."""
 
 from __future__ import annotations
 
