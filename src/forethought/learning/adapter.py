@@ -32,9 +32,9 @@ from forethought.types import Observation
 
 CAREFUL = 1.5
 """Times as long as usual that the next piece of work is taken to last."""
-LOOKS = 16
+LOOKS = 32
 """Transitions that each place of the camera is tried on."""
-SIGHTS = 100
+SIGHTS = 450
 """World steps that they are spread over: the more places the agent has been at, the better."""
 
 
