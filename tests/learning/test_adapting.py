@@ -5,12 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from forethought.data.store import EpisodeArrays
+from forethought import data
+from forethought.data.store import EpisodeArrays, create
 from forethought.learning.adapting import (
     AdaptingConfig,
     Anchors,
@@ -24,8 +27,9 @@ from forethought.learning.adapting import (
     version_of,
 )
 from forethought.learning.adapting_agent import AdaptingAgent
+from forethought.learning.adapting_recorded import RecordedAdaptingConfig, adapt_to
 from forethought.model import Model
-from forethought.types import STATE, ForethoughtError
+from forethought.types import STATE, Episode, ForethoughtError
 from forethought.world_model import FastConfig
 from point import BLOCK, SIGNATURE, Point, point_agent, point_model
 
@@ -60,6 +64,23 @@ def walks(num: int = 6, rows: int = 40, scale: np.ndarray | float = 1.0) -> Epis
         episodes=tuple(range(num)),
         signature=SIGNATURE,
     )
+
+
+def stored(path: Path, scale: np.ndarray | float) -> data.Dataset:
+    """The same walks on disk."""
+    arrays = walks(scale=scale)
+    bounds = arrays.offsets.tolist()
+    with create(path, SIGNATURE) as writer:
+        writer.append(
+            [
+                Episode(
+                    observation={STATE: arrays.observation[STATE][begin:end].numpy()},
+                    action=arrays.action[begin:end].numpy(),
+                )
+                for begin, end in pairwise(bounds)
+            ]
+        )
+    return data.open(path)
 
 
 def adapting(
@@ -108,7 +129,7 @@ def test_nothing_is_changed_while_nothing_has_changed() -> None:
     """The same decisions as the agent's, bit for bit, and no gradient step."""
     one, plain = adapting(), point_agent(point_model(), (1.0, 1.0))
     here, there = Point(), Point()
-    for _ in range(60):
+    for _ in range(40):
         left = one.act(here.observe()).action
         assert np.array_equal(left, plain.act(there.observe()).action)
         assert one.last is not None and one.last.updates == 0 and not one.last.learning
@@ -120,7 +141,7 @@ def test_nothing_is_changed_while_nothing_has_changed() -> None:
 def test_a_flipped_axis_is_identified() -> None:
     """What acts afterwards foresees what pushes do now, and the learner knows which axis it is."""
     one = adapting()
-    log = wander(one, 400, FLIPPED, Point())
+    log = wander(one, 250, FLIPPED, Point())
     assert any(step.took_over for step in log) and one.adapter.acting
     push = np.array([0.8, 0.6], np.float32)
     np.testing.assert_allclose(foreseen(one.model, push), BLOCK * FLIPPED * push, atol=0.12)
@@ -146,7 +167,7 @@ def test_what_is_left_of_the_last_push_is_identified() -> None:
 def test_back_in_the_old_world_the_original_acts_again_exactly() -> None:
     one, point = adapting(), Point()
     original = version_of(one.model)
-    wander(one, 400, FLIPPED, point)
+    wander(one, 250, FLIPPED, point)
     assert one.adapter.acting
     log = wander(one, 100, 1.0, point)
     assert [step.took_over for step in log if step.took_over is not None] == [0]
@@ -198,7 +219,7 @@ def test_replay_keeps_what_actions_that_amount_to_the_same_lead_to() -> None:
 
 def test_what_was_adapted_to_outlives_the_process(tmp_path) -> None:
     one, other = adapting(), adapting()
-    wander(one, 400, FLIPPED, Point())
+    wander(one, 250, FLIPPED, Point())
     one.save(tmp_path)
     other.load(tmp_path)
     push = np.array([0.3, -0.9], np.float32)
@@ -211,6 +232,23 @@ def test_what_was_adapted_to_outlives_the_process(tmp_path) -> None:
     (tmp_path / "adaptation.safetensors").write_bytes(b"torn")
     with pytest.raises(ForethoughtError, match="no adaptation can be read"):
         other.load(tmp_path)
+
+
+def test_a_run_is_adapted_to_recordings_where_held_out_error_falls(tmp_path) -> None:
+    """Turned pushes are learned of, and calibration follows; of the same world nothing is."""
+    older = stored(tmp_path / "older", 1.0)
+    config = RecordedAdaptingConfig(adapting=CONFIG, updates=400)
+    model = point_model(errors=(0.0,) * 40)
+    adapted, report = adapt_to(model, stored(tmp_path / "turned", FLIPPED), older, config)
+    assert report.adapted and report.after < 0.05 * report.before
+    push = np.array([0.5, 0.5], np.float32)
+    np.testing.assert_allclose(foreseen(adapted, push), BLOCK * FLIPPED * push, atol=0.12)
+    assert adapted.calibration is not None
+    assert not torch.equal(adapted.calibration.recorded, model.calibration.recorded)
+    same, report = adapt_to(model, stored(tmp_path / "same", 1.0), older, config)
+    assert not report.adapted and predictor_of(same).acts_as_before()
+    assert same.calibration is not None
+    assert torch.equal(same.calibration.recorded, model.calibration.recorded)
 
 
 def test_what_cannot_be_adapted_is_refused() -> None:

@@ -387,7 +387,9 @@ class Adapter:
             self._settle(number)
             return number
         learned = self._learned()
-        if learned is None or learned >= self.config.margin * here:
+        # From a version that was learned before, it goes on in small steps.
+        margin = self.config.refined if self.acting else self.config.margin
+        if learned is None or learned >= margin * here:
             return None
         self._until = self._step + self.config.patience
         return self._take_over(Version(shift=self.version.shift, weights=self._learner.weights()))

@@ -49,6 +49,7 @@ class AdaptingConfig:
         replay: weight of recorded transitions, whose actions are what they were.
         stay: weight of the squared distance from no change at all.
         margin: a version has to come below this share of the acting one's error to take over.
+        refined: the same for what was learned since from an acting version that was learned.
         slack: deviations of the logarithm of an error that are no sign of a change.
         alarm: sum of deviations beyond the slack at which learning begins (CUSUM; Page, 1954).
         patience: world steps after which learning ends where no version took over.
@@ -71,6 +72,7 @@ class AdaptingConfig:
     replay: float = 1.0
     stay: float = 1e-4
     margin: float = 0.8
+    refined: float = 0.95
     slack: float = 0.5
     alarm: float = 8.0
     patience: int = 400
@@ -80,8 +82,11 @@ class AdaptingConfig:
         for name in ("seconds_per_step", "held_out", "batch", "learning_rate", "alarm"):
             if getattr(self, name) <= 0:
                 raise ForethoughtError(f"adapting: {name}={getattr(self, name)}; give above 0.")
-        if not 0 < self.margin <= 1:
-            raise ForethoughtError(f"adapting: margin={self.margin}; give a share in (0, 1].")
+        for name in ("margin", "refined"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ForethoughtError(
+                    f"adapting: {name}={getattr(self, name)}; give a share in (0, 1]."
+                )
         if self.recent < 2 * self.held_out:
             raise ForethoughtError(
                 f"adapting: recent={self.recent} leaves too little beside held_out="

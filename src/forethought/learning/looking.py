@@ -27,7 +27,8 @@ class Looking:
         while not self._todo and self._apart > 1:
             self._apart //= 2
             (y, x), _ = self.best()
-            around = product(*([c - self._apart, c, c + self._apart] for c in (y, x)))
+            steps = (-self._apart, 0, self._apart)
+            around = [(y + down, x + right) for down, right in product(steps, steps)]
             self._todo = [
                 place
                 for place in around
