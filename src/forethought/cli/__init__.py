@@ -19,6 +19,7 @@ COMMANDS = {
     "worlds": "the worlds there are",
     "recipes": "the recipes there are",
     "record": "record episodes of a world",
+    "explore": "record episodes by curiosity: where a world model does not know what comes",
     "data import": "bring in LeRobot datasets, Donkeycar tubs, CSV and Parquet recordings",
     "data inspect": "what is in a dataset, with pictures",
     "data check": "what is wrong with a dataset",

@@ -1,0 +1,152 @@
+"""Curiosity: to where an ensemble disagrees, within guardrails, in rounds."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from forethought import data, recipes, worlds
+from forethought.agent import Agent
+from forethought.cli import main
+from forethought.cost import curiosity, guardrail
+from forethought.learning.exploring import ExplorationConfig, ensemble_of, explore
+from forethought.learning.train import CollapseWarning
+from forethought.model import Model
+from forethought.perception.normalise import Normaliser
+from forethought.types import STATE, ForethoughtError
+from forethought.world_model import EnsembleConfig
+from point import BLOCK, PLANNER, Point, point_calibration, point_model
+
+CAMERA = "observation.images.top"
+SMALL = ExplorationConfig(num_episodes=9, episode_length=48, rounds=2, members=2)
+
+
+def undecided() -> Model:
+    """A point that two models foresee; what pushes along y do they disagree about."""
+    single = point_model()
+    world_model = replace(
+        single.config.world_model,
+        predictor=EnsembleConfig(member=single.config.world_model.predictor, num_members=2),
+    )
+    normalisers = {STATE: Normaliser([0.0] * 2, [1.0] * 2)}
+    normalisers["action"] = Normaliser([0.0] * 4, [1.0] * 4)
+    model = Model(
+        replace(single.config, world_model=world_model), single.signature, normalisers, single.notes
+    ).eval()
+    model.world_model.perception.forward = lambda seen: seen[STATE][:, -1:].clone()
+    weights = dict(model.world_model.predictor.named_parameters())
+    (pushes,) = (value for name, value in weights.items() if "linear_action" in name)
+    with torch.no_grad():
+        for member, share in zip(pushes, (0.5, 1.5), strict=True):
+            member.copy_(torch.diag(torch.tensor([1.0, share])).repeat(1, BLOCK))
+    model.mlp_probe.forward = lambda latents: latents[..., 0, :]
+    model.calibration = point_calibration((0.0,) * 400)
+    return model
+
+
+def test_it_goes_where_the_members_disagree() -> None:
+    """Along y, one way or the other, most of the way that can be gone."""
+    agent = Agent(undecided(), cost=curiosity(), actor=PLANNER, replan_every=BLOCK * 3)
+    point = Point()
+    for _ in range(BLOCK * 3):
+        point.push(agent.act(point.observe()).action)
+    assert abs(point.place[1]) > 0.6 * BLOCK * 3
+
+
+def test_it_keeps_within_guardrails() -> None:
+    """Which leaves the other way."""
+    rail = guardrail("position.y", below=1.0, risk=0.05)
+    agent = Agent(undecided(), cost=curiosity(), actor=PLANNER, guardrails=(rail,))
+    point, highest = Point(), 0.0
+    for _ in range(20):
+        point.push(agent.act(point.observe()).action)
+        highest = max(highest, float(point.place[1]))
+    assert highest <= 1.0 and point.place[1] < -5.0
+
+
+def test_a_single_model_is_never_in_doubt() -> None:
+    agent = Agent(point_model(), cost=curiosity(), actor=PLANNER)
+    with pytest.raises(ForethoughtError, match="EnsembleConfig"):
+        agent.act(Point().observe())
+
+
+def test_an_ensemble_stays_as_it_is() -> None:
+    config = recipes.configure("two_rooms", worlds.make("two_rooms", 1).signature)
+    several = ensemble_of(config, 3)
+    assert isinstance(several.world_model.predictor, EnsembleConfig)
+    assert several.world_model.predictor.member == config.world_model.predictor
+    assert ensemble_of(several, 7) == several
+
+
+@pytest.mark.parametrize(("episodes", "rounds"), [(3, 3), (10, 0)])
+def test_more_rounds_than_episodes(episodes, rounds) -> None:
+    with pytest.raises(ForethoughtError, match="more episodes than rounds"):
+        ExplorationConfig(num_episodes=episodes, rounds=rounds)
+
+
+few_steps = pytest.mark.filterwarnings("ignore:prediction is no better")
+"""Runs of five steps have not learned anything."""
+
+
+@pytest.fixture(scope="module")
+def explored(tmp_path_factory):
+    """A little of two rooms; asked for twice, the second time nothing is left to do."""
+    folder = tmp_path_factory.mktemp("explored")
+    training = partial(recipes.configure, "two_rooms", steps=5)
+
+    def once():
+        return explore(
+            worlds.make("two_rooms", 3),
+            folder / "data",
+            training,
+            folder / "runs",
+            SMALL,
+            visible=False,
+        )
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CollapseWarning)
+        first = once().num_episodes
+    marks = [path.stat().st_mtime_ns for path in sorted(folder.rglob("train.json"))]
+    again = once().num_episodes
+    assert marks == [path.stat().st_mtime_ns for path in sorted(folder.rglob("train.json"))]
+    assert first == again
+    return folder
+
+
+def test_every_round_learns_of_what_there_is(explored) -> None:
+    """From the second share on episodes are an agent's: pushes that change at every step."""
+    dataset = data.open(explored / "data")
+    assert dataset.num_episodes == SMALL.num_episodes
+    assert len(list((explored / "runs").iterdir())) == SMALL.rounds
+    model = Model.from_pretrained(explored / "runs" / "round-1")
+    assert isinstance(model.config.world_model.predictor, EnsembleConfig)
+    assert model.config.world_model.predictor.num_members == SMALL.members
+
+
+def test_its_first_share_is_the_worlds_own(explored, tmp_path) -> None:
+    """The same to the bit as a recording of as many episodes."""
+    own = data.record(
+        worlds.make("two_rooms", 3), tmp_path / "own", num_episodes=3, episode_length=48,
+        visible=False,
+    )  # fmt: skip
+    dataset = data.open(explored / "data")
+    actions = [one.load(keys=[CAMERA], episodes=[0, 1, 2]).action for one in (own, dataset)]
+    np.testing.assert_array_equal(*actions)
+
+
+@few_steps
+def test_from_the_command_line(tmp_path, capsys) -> None:
+    words = ["explore", "two_rooms", "--recipe", "two_rooms", "--out", str(tmp_path / "data")]
+    words += ["--runs", str(tmp_path / "runs"), "--episodes", "4", "--length", "48"]
+    words += ["--rounds", "1", "--members", "2", "--steps", "5", "--worlds", "2", "--json"]
+    assert main(words) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["episodes"], told["by_curiosity"]) == (4, 2)
+    assert main([*words[:3], "no_recipe", *words[4:]]) == 2
