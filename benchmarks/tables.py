@@ -98,7 +98,23 @@ HEADLINES = [
     ),
     ("two_rooms_random", "seed 0: success_across", "the same, across rooms"),
     ("pendulum", "seed 0: success", "pendulum from pixels: upright for the last 20 of 200 steps"),
-    ("latency", "decision, median", "a decision in the two rooms, one thread"),
+    ("planning_small", "decision, median", "a decision in the two rooms, one thread"),
+    (
+        "planning_peer",
+        "exact: peer's time over ours",
+        "a round of LeWM-size planning, one thread: stable-worldmodel's time over ours, exact",
+    ),
+    ("planning_peer", "fast: peer's time over ours", "in bfloat16"),
+    (
+        "planning_peer",
+        "two rooms, everything on: peer's time over ours",
+        "a decision in two rooms at equal success, everything on",
+    ),
+    (
+        "planning_eb_jepa",
+        "exact: times as fast",
+        "eb_jepa's planning, re-created: its time over ours, exact",
+    ),
     (
         "f1tenth",
         "f1tenth, seed 0, 40 steps: model over copy",
