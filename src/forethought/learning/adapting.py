@@ -22,6 +22,7 @@ from forethought.data.windows import WindowConfig, WindowSampler
 from forethought.model import Model
 from forethought.types import ForethoughtError
 from forethought.world_model.adapted import AdaptedPredictor, AdaptedPredictorConfig
+from forethought.world_model.world_model import WorldModelConfig
 
 CHUNK = 256
 SMALLEST = 1e-4
@@ -385,7 +386,7 @@ def put(model: Model, version: Version) -> None:
         _configured(model, replace(world, perception=perception))
 
 
-def _configured(model: Model, world) -> None:  # type: ignore[no-untyped-def]
+def _configured(model: Model, world: WorldModelConfig) -> None:
     """Its configuration, which is saved with it."""
     model.config = replace(model.config, world_model=world)
     model.world_model.config = world

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from forethought.actor import CEM
 from forethought.agent import Agent
-from forethought.config import register
 from forethought.cost.curiosity import curiosity
 from forethought.cost.guardrail import Guardrail
 from forethought.data.behaviours import Behaviour
@@ -23,7 +22,6 @@ from forethought.types import ForethoughtError, Planner, Signature, World
 from forethought.world_model import EnsembleConfig
 
 
-@register
 @dataclass(frozen=True, kw_only=True)
 class ExplorationConfig:
     """How a world is explored by what is not known of it.
@@ -81,8 +79,9 @@ def explore(
         training: of the world model on what was collected; its predictor becomes an ensemble.
         runs: folder of the runs, one of each round.
         config: how much, and how.
-        guardrails: what must hold meanwhile. They need a world model, so they hold from the first
-            round on; what the world's own exploring does before is its own.
+        guardrails: what must hold meanwhile, where ``training`` calibrates. They need a world
+            model, so they hold from the first round on; what the world's own exploring does before
+            is its own.
         seed: of everything.
         visible: show progress.
 
