@@ -10,9 +10,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from forethought.types import World
+from forethought.types import STATE, World
 from forethought.worlds.adapter import CAMERA, GymnasiumWorld
-from forethought.worlds.reacher import ELBOW_LIMIT, Arm, fingertip
+from forethought.worlds.reacher import ELBOW_LIMIT, JOINTS, Arm, fingertip
 
 
 @pytest.fixture
@@ -99,3 +99,33 @@ def test_a_backend_that_does_not_start_says_what_to_do() -> None:
     )
     assert "ForethoughtError: reacher: MuJoCo cannot draw" in done.stderr
     assert "osmesa" in done.stderr
+
+
+def test_joints_tell_the_pose_and_how_it_changes(make_world) -> None:
+    """Angles as cosine and sine, without the target; the goal's are those of its pose, still."""
+    world = make_world("reacher_joints", 6)
+    for step in range(20):
+        truth = world.truth()
+        told = dict(zip(JOINTS, world.observe()[STATE].T, strict=True))
+        for name, values in told.items():
+            np.testing.assert_allclose(values, truth[name], rtol=1e-5, atol=1e-6)
+        world.step(np.full((6, 2), 0.5 * (-1) ** (step // 5), np.float32))
+    for copy, arm in enumerate(arms(world)):
+        goal = world.goal()[STATE][copy]
+        np.testing.assert_allclose(fingertip(arm.goal), _tip(goal), atol=1e-6)
+        assert (goal[4:] == 0).all()
+
+
+def test_pictures_and_joints_are_of_one_arm(make_world) -> None:
+    seen, felt = make_world("reacher", 4), make_world("reacher_joints", 4)
+    for world in (seen, felt):
+        world.reset(range(40, 44))
+    for name, values in seen.truth().items():
+        np.testing.assert_array_equal(values, felt.truth()[name])
+    np.testing.assert_array_equal(seen.oracle(), felt.oracle())
+
+
+def _tip(joints: np.ndarray) -> np.ndarray:
+    """Where the fingertip is, from what the joints tell."""
+    shoulder, elbow = np.arctan2(joints[1], joints[0]), np.arctan2(joints[3], joints[2])
+    return fingertip(np.array([shoulder, elbow], np.float64))

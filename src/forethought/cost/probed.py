@@ -38,6 +38,11 @@ class ProbedGoal(StateTerm):
         shown = what_is_shown(self.observation)
         return f"distance in {', '.join(self.quantities)} to a goal {shown}"
 
+    @property
+    def shows(self) -> Observation:
+        """See :class:`CostTerm`."""
+        return self.observation
+
     def bind_states(self, sight: Sight) -> StateCost:
         """See :class:`StateTerm`.
 

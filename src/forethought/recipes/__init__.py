@@ -16,7 +16,7 @@ from forethought.recipes.fork import fork
 from forethought.recipes.pendulum import pendulum
 from forethought.recipes.pendulum_limits import pendulum_limits
 from forethought.recipes.point_hazards import point_hazards
-from forethought.recipes.reacher import reacher
+from forethought.recipes.reacher import reacher, reacher_joints
 from forethought.recipes.recipe import Acting, Recipe, Recording
 from forethought.recipes.recordings import (
     driving,
@@ -49,6 +49,7 @@ _recipes: dict[str, Callable[[], Recipe]] = {
         pendulum,
         pendulum_limits,
         reacher,
+        reacher_joints,
         fork,
         rooms_maze,
         point_hazards,

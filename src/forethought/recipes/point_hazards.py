@@ -30,7 +30,7 @@ def point_hazards() -> Recipe:
     return Recipe(
         name="point_hazards",
         description="a heavy point among hazards, from its state: under a minute on a CPU",
-        training=_training,
+        training=lambda signature: measured_state(signature, recipe="point_hazards", block=5),
         acting=Acting(
             planner=CEM(
                 horizon=8,
@@ -52,16 +52,23 @@ def place_of_the_point(observation: Observation) -> ProbedGoal:
     return probed_goal(observation=observation, quantities=("position.x", "position.y"))
 
 
-def _training(signature: Signature) -> TrainConfig:
+def measured_state(signature: Signature, *, recipe: str, block: int) -> TrainConfig:
+    """Of worlds whose state is measured whole, velocities too: it is part of the latent.
+
+    Args:
+        signature: of the data.
+        recipe: the name it goes by.
+        block: world steps of a model step.
+    """
     (width,) = signature.observation[STATE].shape
     return TrainConfig(
-        recipe="point_hazards",
+        recipe=recipe,
         world_model=WorldModelConfig(
             perception=PerceptionConfig(
                 encoders={STATE: AnchoredMLPConfig(learned=width, hidden=(64, 64))}
             ),
             predictor=ResidualMLPConfig(hidden=(128, 128)),
-            action_block=5,
+            action_block=block,
         ),
         objective=JEPAConfig(
             optimiser=OptimiserConfig(

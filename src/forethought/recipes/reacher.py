@@ -1,13 +1,16 @@
-"""The recipe for MuJoCo's arm from pixels: take the pose that a picture shows."""
+"""The recipes for MuJoCo's arm: take the pose that a picture shows, or that joints tell."""
 
 from __future__ import annotations
 
 from functools import partial
 
 from forethought.actor import CEM
+from forethought.cost import ProbedGoal, probed_goal
 from forethought.evaluation.planning import PlanningProtocol
 from forethought.recipes.pendulum import momentum_training
+from forethought.recipes.point_hazards import measured_state
 from forethought.recipes.recipe import Acting, Recipe, Recording
+from forethought.types import Observation
 
 
 def reacher() -> Recipe:
@@ -20,3 +23,30 @@ def reacher() -> Recipe:
         recording=Recording(world="reacher", num_episodes=600, episode_length=80, num_worlds=50),
         planning=PlanningProtocol(episodes=100, budget=80, hold=10),
     )
+
+
+def reacher_joints() -> Recipe:
+    """The joints are measured, so that the arm's state is known; the goal is where its tip is."""
+    return Recipe(
+        name="reacher_joints",
+        description="MuJoCo's arm from the angles of its joints: half a minute on a CPU",
+        training=partial(measured_state, recipe="reacher_joints", block=3),
+        acting=Acting(
+            planner=CEM(
+                horizon=8,
+                num_samples=128,
+                num_iterations=3,
+                num_elites=12,
+                shared_noise=0.8,
+                held_share=0.25,
+            ),
+            goal=place_of_the_tip,
+        ),
+        recording=Recording(world="reacher_joints", num_episodes=1000, episode_length=80),
+        planning=PlanningProtocol(episodes=100, budget=80, hold=10),
+    )
+
+
+def place_of_the_tip(observation: Observation) -> ProbedGoal:
+    """To where the fingertip is in the goal's pose, whichever way the elbow bends."""
+    return probed_goal(observation=observation, quantities=("fingertip.x", "fingertip.y"))

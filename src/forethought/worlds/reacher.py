@@ -1,4 +1,4 @@
-"""MuJoCo's two-jointed arm from pixels, with poses for goals."""
+"""MuJoCo's two-jointed arm, from pixels or from its joints, with poses for goals."""
 
 from __future__ import annotations
 
@@ -33,13 +33,24 @@ RENDER_SIZE = 256
 VIEW_METRES = 0.46
 # Twelve sides make a round link when it is three pixels wide, at a tenth of the default's time.
 ROUND_SIDES = 12
+MISSING = "{name}: MuJoCo is not installed; run pip install 'forethought[worlds]'."
 HIDDEN = ("target", "sideS", "sideE", "sideN", "sideW")
+JOINTS = (
+    "shoulder.cos",
+    "shoulder.sin",
+    "elbow.cos",
+    "elbow.sin",
+    "shoulder.velocity",
+    "elbow.velocity",
+)
+"""What the encoders of the joints tell; velocities in radians per second."""
 
 
 class Arm(gymnasium.Wrapper):
     """``Reacher-v5`` with its torque reduced and a pose for a goal.
 
-    Its own target, a sphere, is not shown; it is where the fingertip is in the goal's pose.
+    Its own target, a sphere, is not shown; it is where the fingertip is in the goal's pose. What is
+    observed are its joints, and not where the target is.
 
     Args:
         env: the environment.
@@ -48,16 +59,19 @@ class Arm(gymnasium.Wrapper):
     def __init__(self, env: gymnasium.Env) -> None:
         super().__init__(env)
         self.action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
+        self.observation_space = spaces.Box(-np.inf, np.inf, (len(JOINTS),), np.float64)
         self.goal = np.zeros(2)
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, Any, bool, bool, dict[str, Any]]:
         """Applies the torques for one step of the environment."""
-        return self.env.step(TORQUE_SHARE * np.asarray(action, np.float64))
+        torque = TORQUE_SHARE * np.asarray(action, np.float64)
+        _, reward, terminated, truncated, told = self.env.step(torque)
+        return self.joints, reward, terminated, truncated, told
 
     def put(
         self, angles: Float[np.ndarray, " 2"], velocities: Float[np.ndarray, " 2"]
     ) -> np.ndarray:
-        """Puts the arm into a pose; returns the observation, which depends on nothing else."""
+        """Puts the arm into a pose; returns its joints, which depend on nothing else."""
         inner: Any = self.unwrapped
         self.env.reset()
         # What the solver remembers of the random pose just drawn would change the last digits.
@@ -66,7 +80,14 @@ class Arm(gymnasium.Wrapper):
             np.concatenate([angles, fingertip(self.goal)]), np.concatenate([velocities, [0.0, 0.0]])
         )
         inner.data.qacc_warmstart[:] = 0
-        return inner._get_obs()
+        return self.joints
+
+    @property
+    def joints(self) -> Float[np.ndarray, " 6"]:
+        """What :data:`JOINTS` names."""
+        (shoulder, elbow), velocities = self.angles, self.velocities
+        turned = [np.cos(shoulder), np.sin(shoulder), np.cos(elbow), np.sin(elbow)]
+        return np.concatenate([turned, velocities])
 
     @property
     def angles(self) -> Float[np.ndarray, " 2"]:
@@ -113,18 +134,9 @@ class TakePose(GoalTask):
     def truth(self, env: gymnasium.Env, observation: np.ndarray) -> Mapping[str, float]:
         """Both angles as cosine and sine, velocities in radians per second, fingertip in metres."""
         arm = _arm(env)
-        (shoulder, elbow), (tip_x, tip_y) = arm.angles, fingertip(arm.angles)
-        turning, bending = arm.velocities
-        return {
-            "shoulder.cos": float(np.cos(shoulder)),
-            "shoulder.sin": float(np.sin(shoulder)),
-            "elbow.cos": float(np.cos(elbow)),
-            "elbow.sin": float(np.sin(elbow)),
-            "shoulder.velocity": float(turning),
-            "elbow.velocity": float(bending),
-            "fingertip.x": float(tip_x),
-            "fingertip.y": float(tip_y),
-        }
+        tip_x, tip_y = fingertip(arm.angles)
+        told = zip(JOINTS, map(float, arm.joints), strict=True)
+        return {**dict(told), "fingertip.x": float(tip_x), "fingertip.y": float(tip_y)}
 
     def oracle(self, env: gymnasium.Env, observation: np.ndarray) -> np.ndarray:
         """Springs and dampers on both joints; the shoulder takes the shorter turn."""
@@ -147,18 +159,44 @@ def reacher(num_worlds: int = 1, **settings: Any) -> GymnasiumWorld:
     """
     _camera()
 
-    def make() -> gymnasium.Env:
-        from gymnasium.envs.mujoco.reacher_v5 import ReacherEnv
-
-        return Arm(ReacherEnv(render_mode="rgb_array"))
-
     return GymnasiumWorld(
-        make,
+        _make_arm,
         name="reacher",
         num_worlds=num_worlds,
         task=TakePose(),
         config=GymnasiumConfig(action_repeat=2, persistence=0.85, **settings),
     )
+
+
+def reacher_joints(num_worlds: int = 1) -> GymnasiumWorld:
+    """The same arm from what the encoders of its joints tell; nothing is drawn.
+
+    Raises:
+        ForethoughtError: MuJoCo is not installed.
+    """
+    try:
+        importlib.import_module("mujoco")
+    except ImportError as error:
+        raise ForethoughtError(MISSING.format(name="reacher_joints")) from error
+    return GymnasiumWorld(
+        _make_arm,
+        name="reacher_joints",
+        num_worlds=num_worlds,
+        task=TakePose(),
+        config=GymnasiumConfig(
+            image_size=0,
+            include_state=True,
+            state_names=JOINTS,
+            action_repeat=2,
+            persistence=0.85,
+        ),
+    )
+
+
+def _make_arm() -> gymnasium.Env:
+    from gymnasium.envs.mujoco.reacher_v5 import ReacherEnv
+
+    return Arm(ReacherEnv(render_mode="rgb_array"))
 
 
 def fingertip(angles: Float[np.ndarray, " 2"]) -> Float[np.ndarray, " 2"]:
@@ -225,9 +263,7 @@ def _camera() -> _Camera:
     try:
         return _Camera()
     except gymnasium.error.DependencyNotInstalled as error:
-        raise ForethoughtError(
-            "reacher: MuJoCo is not installed; run pip install 'forethought[worlds]'."
-        ) from error
+        raise ForethoughtError(MISSING.format(name="reacher")) from error
     # What is raised depends on which part of a driver is missing; MuJoCo's own is an Exception.
     except Exception as error:
         raise ForethoughtError(

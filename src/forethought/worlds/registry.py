@@ -92,6 +92,12 @@ def _reacher(num_worlds: int) -> World:
     return reacher(num_worlds)
 
 
+def _reacher_joints(num_worlds: int) -> World:
+    from forethought.worlds.reacher import reacher_joints
+
+    return reacher_joints(num_worlds)
+
+
 def _point_hazards(num_worlds: int) -> World:
     from forethought.worlds.point_hazards import point_hazards
 
@@ -155,6 +161,11 @@ _worlds = {
             name="reacher",
             description="MuJoCo's Reacher-v5 from 64x64 pixels: an arm takes poses; needs OpenGL",
             make=_reacher,
+        ),
+        WorldEntry(
+            name="reacher_joints",
+            description="the same arm from the angles and velocities of its joints",
+            make=_reacher_joints,
         ),
         WorldEntry(
             name="point_hazards",
