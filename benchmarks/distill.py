@@ -73,7 +73,7 @@ THOROUGH = CEM(
 )
 SUBJECTS = {
     "two_rooms": Subject(episodes=200, chunk=2, search=THOROUGH),
-    "reacher_joints": Subject(episodes=200, chunk=1),
+    "reacher_joints": Subject(episodes=200, chunk=2),
     "two_rooms_random": Subject(episodes=100, chunk=1),
 }
 QUICK = "the recipe's quick search"

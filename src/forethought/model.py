@@ -254,12 +254,13 @@ def note_measured(folder: Path, kind: str, figures: Mapping[str, Any]) -> None:
     write_safely(folder / CARD, str(card).encode())
 
 
-def load_model(folder: Path) -> Model:
+def load_model(folder: Path | str) -> Model:
     """A model from the folder it was saved to.
 
     Raises:
         ForethoughtError: the folder holds no model, one of another version, or a damaged one.
     """
+    folder = Path(folder)
     model = model_from_description(read_config(folder), where=str(folder / CONFIG))
     weights = folder / WEIGHTS
     try:

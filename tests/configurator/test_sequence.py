@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -14,10 +16,12 @@ from forethought.configurator import (
     SequencedAgent,
     ShownGoal,
     Task,
+    planning,
     read_task,
 )
 from forethought.cost import guardrail, region_goal
 from forethought.cost.path import follow
+from forethought.traces import Traced, TraceWriter, read_trace
 from forethought.types import STATE, ForethoughtError
 from point import Point, point_agent, point_model
 
@@ -159,3 +163,21 @@ def test_a_file_tells_of_legs(tmp_path) -> None:
     assert second.goal.bounds == {"position.y": (4.0, None)} and second.seconds is None
     agent = SequencedAgent(task, point_model())
     assert walk(agent, 40)[-1][1] > 3.5 and agent.done
+
+
+def test_a_sequence_is_traced_through_its_goals(tmp_path) -> None:
+    """What was wanted at each step is on record, and a new episode begins with the first goal."""
+    up = Leg(goal=region_goal({"position.y": (6.0, None)}))
+    agent, point = sequence(leg(CORNERS[0]), up), Point()
+    with TraceWriter(tmp_path / "trace") as writer:
+        traced = Traced(planning(agent), writer, through=agent)
+        for _ in range(25):
+            point.push(traced.act(point.observe()).action)
+        with pytest.raises(ForethoughtError, match="use act"):
+            traced.act_batch({key: value[None] for key, value in point.observe().items()})
+        traced.reset()
+    assert agent.leg == 0 and not agent.done
+    costs = [one.cost for one in read_trace(tmp_path / "trace").records]
+    assert len(costs) == 25 and len(set(costs)) == 2
+    changes = [first != second for first, second in pairwise(costs)]
+    assert sum(changes) == 1

@@ -26,9 +26,10 @@ from forethought.actor import (
 )
 from forethought.agent import ReuseConfig
 from forethought.configurator import Budget, Search, ShownGoal, read_task, task_schema
+from forethought.configurator.agent_parts import PLANNERS
 from forethought.configurator.reading import EXAMPLES
 from forethought.configurator.task import planner_horizon
-from forethought.configurator.task_file import PLANNERS, TaskPart
+from forethought.configurator.task_file import TaskPart
 from forethought.cost import RegionGoal
 from forethought.marked_yaml import read_yaml
 from forethought.types import ForethoughtError
@@ -228,6 +229,8 @@ def test_every_example_of_an_error_is_right(written) -> None:
             text = f"goals: [{{state: [1], {example}{more}}}]"
         elif key in ("reuse", "fast"):
             text = f"budget: {{{example}}}"
+        elif key in ("gated", "reflexes"):
+            text = f"mode: {{{example}}}"
         elif key in ("halving", "screened", "name"):
             text = f"planner: {{{example}}}"
         elif key in inside:
@@ -342,6 +345,22 @@ BAD = [
     ("planner: {screened: 2}", 3, "planner.screened", "expected less than or equal to 1"),
     ("planner: {halving: [{steps: 0}]}", 3, "planner.halving.0.steps", "greater than 0"),
     ("planner: {halving: [{steps: 2}, {steps: 1}]}", 3, "planner.halving", "after more steps"),
+    ("mode: reflex", 3, "mode.reflex", "Did you mean 'reflexes'?"),
+    ("mode: {gated: {share: 2}}", 3, "mode.gated.share", "expected less than or equal to 1"),
+    ("mode: {gated: {}, reflexes: {}}", 3, "mode", "found gated and reflexes"),
+    ("mode: {reflexes: {chunk: 0}}", 3, "mode.reflexes.chunk", "greater than 0"),
+    ("memory: {label: dock}", 3, "memory.path", "found nothing"),
+    ("memory: memories/rooms", 3, "memory", "expected a mapping"),
+    ("adaptation: {}", 3, "adaptation.recorded", "found nothing"),
+    ("adaptation: {recorded: d, camera_rage: 2}", 3, "adaptation.camera_rage", "'camera_range'?"),
+    ("adaptation: {recorded: d, recent: 3}", 3, "adaptation", "leaves too little beside"),
+    (
+        "budget: {fast: any}\nadaptation: {recorded: d}",
+        4,
+        "adaptation",
+        "found fast units beside adaptation",
+    ),
+    ("mode: reflexes\nadaptation: {recorded: d}", 4, "adaptation", "found adaptation beside"),
 ]
 
 

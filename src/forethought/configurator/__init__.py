@@ -5,16 +5,20 @@ from forethought.configurator.goals import Leg, Overdue, ShownGoal
 from forethought.configurator.measures import Standing, Support
 from forethought.configurator.reading import read_task, task_schema
 from forethought.configurator.recorded import Recorded, recorded_of
-from forethought.configurator.sequence import Outcome, Progress, SequencedAgent
+from forethought.configurator.sequence import Outcome, Progress, SequencedAgent, agent_for, planning
+from forethought.configurator.settings import Following, Gating, Recalling
 from forethought.configurator.task import Budget, Search, Task
 
 __all__ = [
     "Budget",
     "Finding",
+    "Following",
+    "Gating",
     "Leg",
     "Outcome",
     "Overdue",
     "Progress",
+    "Recalling",
     "Recorded",
     "Search",
     "SequencedAgent",
@@ -23,7 +27,9 @@ __all__ = [
     "Support",
     "Task",
     "TaskReport",
+    "agent_for",
     "check_task",
+    "planning",
     "read_task",
     "recorded_of",
     "task_schema",

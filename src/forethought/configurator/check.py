@@ -31,9 +31,9 @@ from forethought.configurator.measures import (
     uncalibrated,
     unknown_of,
 )
+from forethought.configurator.parts import hint
 from forethought.configurator.recorded import Recorded
 from forethought.configurator.task import Task, planner_horizon
-from forethought.configurator.task_file import hint
 from forethought.cost.region import RegionGoal
 from forethought.cost.terms import CostTerm
 from forethought.data.check import Severity

@@ -10,15 +10,10 @@ import numpy as np
 import yaml
 from pydantic import ValidationError
 
+from forethought.configurator.agent_parts import PLANNERS, BudgetPart, PlannerPart
 from forethought.configurator.goals import ShownGoal
 from forethought.configurator.task import Budget, Search, Task
-from forethought.configurator.task_file import (
-    PLANNERS,
-    BudgetPart,
-    GoalPart,
-    PlannerPart,
-    TaskPart,
-)
+from forethought.configurator.task_file import GoalPart, TaskPart
 from forethought.cost.region import RegionGoal
 from forethought.cost.shown import named_goal
 from forethought.marked_yaml import line_of, read_yaml
@@ -55,6 +50,11 @@ EXAMPLES = {
     "budget": "budget: {deadline_ms: 20, replan_every: 5}",
     "reuse": "reuse: {surprise: 0.05, longest: 10}",
     "fast": "fast: exact",
+    "mode": "mode: gated",
+    "gated": "gated: {share: 0.98, chunk: 2}",
+    "reflexes": "reflexes: {chunk: 2}",
+    "memory": "memory: {path: memories/rooms, label: dock}",
+    "adaptation": "adaptation: {recorded: datasets/rooms, seconds_per_step: 0.05}",
 }
 """How each key is written, for errors about it."""
 
@@ -88,6 +88,9 @@ def read_task(path: Path | str) -> Task:
         fallback=part.fallback.build(),
         search=_search(part.planner),
         budget=_budget(part.budget),
+        mode=part.mode.build(),
+        memory=None if part.memory is None else part.memory.build(path.parent),
+        adaptation=None if part.adaptation is None else part.adaptation.build(path.parent),
     )
 
 

@@ -11,11 +11,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from forethought.agent import Agent
 from forethought.configurator.goals import Leg, Overdue, ShownGoal
 from forethought.configurator.task import Task
 from forethought.cost.goal import goal
 from forethought.cost.sight import Sight
 from forethought.cost.states import StateTerm
+from forethought.learning.adapting_agent import AdaptingAgent
 from forethought.model import Model
 from forethought.senses import perceived, sight_of
 from forethought.types import Decision, ForethoughtError
@@ -75,7 +77,7 @@ class SequencedAgent:
             sight = sight_of(model)
             self._encode = sight.encode
             self._reached = [_test(leg, sight) for leg in task.legs]
-        self.agent = self._alone[0].agent(model, seed=seed)
+        self.agent = alone(self._alone[0], model, seed=seed)
 
     @property
     def leg(self) -> int:
@@ -128,6 +130,33 @@ class SequencedAgent:
     def _end(self, outcome: Outcome, *, stopped: bool = False) -> None:
         outcomes = (*self.progress.outcomes, outcome)
         self.progress = Progress(outcomes=outcomes, stopped=stopped)
+
+
+def agent_for(task: Task, model: Model, *, seed: int = 0) -> Agent | AdaptingAgent | SequencedAgent:
+    """A single agent that does all that a task says, and not only the planning.
+
+    Args:
+        task: what it is to do.
+        model: a trained model; it is left as it is.
+        seed: of the agent's generator.
+
+    Raises:
+        ForethoughtError: the task asks for what this model does not know, or for a policy, a memory
+            or recordings that are not there.
+    """
+    return SequencedAgent(task, model, seed=seed) if task.legs else alone(task, model, seed=seed)
+
+
+def alone(task: Task, model: Model, *, seed: int = 0) -> Agent | AdaptingAgent:
+    """An agent for a task's only goal; see :func:`agent_for`."""
+    if task.adaptation is None:
+        return task.agent(model, seed=seed)
+    return task.adaptation.agent(task.agent(task.adaptation.adaptable(model), seed=seed))
+
+
+def planning(agent: Agent | AdaptingAgent | SequencedAgent) -> Agent:
+    """The one that decides within an agent of :func:`agent_for`: what a trace is of."""
+    return agent if isinstance(agent, Agent) else planning(agent.agent)
 
 
 def _test(leg: Leg, sight: Sight) -> Reached:

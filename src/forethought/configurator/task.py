@@ -28,6 +28,7 @@ from forethought.actor import (
 from forethought.agent import Agent, ReuseConfig
 from forethought.configurator.effort import fitted, seconds_of
 from forethought.configurator.goals import Leg, ShownGoal
+from forethought.configurator.settings import Following, Gating, Recalling
 from forethought.cost.guardrail import Guardrail
 from forethought.cost.region import RegionGoal
 from forethought.cost.terms import Cost, CostTerm
@@ -156,6 +157,9 @@ class Task:
         fallback: what is done where no plan keeps within them.
         search: what is to be different about the planner of the model's recipe.
         budget: what a decision may take.
+        mode: when reflexes answer in place of a search; None for never.
+        memory: what was lived through and competes in searches; None for nothing.
+        adaptation: how the agent follows its world; None where it does not.
     """
 
     goal: ShownGoal | RegionGoal
@@ -165,6 +169,9 @@ class Task:
     fallback: Fallback = field(default_factory=LeastViolation)
     search: Search = field(default_factory=Search)
     budget: Budget = field(default_factory=Budget)
+    mode: Gating | None = None
+    memory: Recalling | None = None
+    adaptation: Following | None = None
 
     def acting(self, model: Model) -> Acting:
         """How agents with this model plan for this task.
@@ -195,7 +202,8 @@ class Task:
         return cost + Cost(terms=self.terms, guardrails=self.guardrails)
 
     def agent(self, model: Model, *, num_agents: int = 1, seed: int = 0) -> Agent:
-        """An agent that does it.
+        """An agent that comes to the first goal, and adapts to nothing; :func:`agent_for` gives one
+        that does all that the task says.
 
         With a deadline, and where the task does not say how many candidates and rounds there are,
         it searches as thoroughly as the machine can in the time; see :func:`fitted`.
@@ -221,6 +229,8 @@ class Task:
             fast=self.budget.fast,
             num_outcomes=acting.num_outcomes,
             attempts=acting.attempts,
+            gate=self.mode.gate(model) if self.mode else None,
+            proposals=self.memory.proposals(model) if self.memory else None,
             seed=seed,
         )
         planner = acting.planner

@@ -42,45 +42,43 @@
       replan_every: 5          # world steps of a plan that are executed
       reuse: {surprise: 0.05, longest: 10}   # the plan goes on while nothing surprises
       fast: exact              # or any: imagine with the units that are fastest here
+    mode: gated                # optional: or deliberate (always search), or reflexes (never)
+      # {gated: {share: 0.98, chunk: 2}}: see Gating
+    memory:                    # optional: episodes that were lived through, beside the task file
+      path: memories/rooms
+      label: dock              # only moments that are called so
+    adaptation:                # optional: it follows the world while it acts
+      recorded: datasets/rooms # what is replayed against forgetting, beside the task file
+      seconds_per_step: 0.05
+      camera_range: 8
 """
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PositiveInt,
-    field_validator,
-    model_validator,
-)
-from pydantic_core import PydanticCustomError
+from pydantic import Field, field_validator, model_validator
 
-from forethought.actor import (
-    CEM,
-    ICEM,
-    MPPI,
-    BeamSearch,
-    CategoricalCEM,
-    Fallback,
-    Gradient,
-    Halving,
-    Hold,
-    LeastViolation,
-    ParallelGradient,
-    PredictiveSampling,
-    ProjectedGradient,
-    Retreat,
-    Rung,
-    Stop,
+from forethought.configurator.agent_parts import (
+    AdaptationPart,
+    BudgetPart,
+    FallbackPart,
+    MemoryPart,
+    ModePart,
+    PlannerPart,
 )
-from forethought.agent import ReuseConfig
 from forethought.configurator.goals import Leg, Overdue, ShownGoal
+from forethought.configurator.parts import (
+    Choice,
+    Ends,
+    Name,
+    Nothing,
+    Number,
+    Part,
+    hint,
+    wrong,
+)
 from forethought.cost.constraints import (
     AllOf,
     AnyOf,
@@ -95,99 +93,13 @@ from forethought.cost.guardrail import Guardrail, guardrail
 from forethought.cost.motion import effort, smoothness
 from forethought.cost.region import RegionGoal, region_goal
 from forethought.cost.terms import CostTerm
-from forethought.types import Planner
-from forethought.world_model.fast import FastConfig
 
 TERMS = {"effort": effort, "smoothness": smoothness}
 """Terms that a task file may name beside its goal."""
-PLANNERS: Mapping[str, Callable[[], Planner]] = {
-    "cem": CEM,
-    "icem": ICEM,
-    "mppi": MPPI,
-    "predictive_sampling": PredictiveSampling,
-    "gradient": Gradient,
-    "projected_gradient": ProjectedGradient,
-    "parallel_gradient": ParallelGradient,
-    "categorical_cem": CategoricalCEM,
-    "beam_search": BeamSearch,
-}
-"""Planners that a task file may name."""
-
-
-def _with_exponent(value: Any) -> Any:
-    """YAML 1.1 takes 1e-3 for text, since it has no point."""
-    try:
-        return float(value) if isinstance(value, str) and "e" in value.lower() else value
-    except ValueError:
-        return value
-
-
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False), BeforeValidator(_with_exponent)]
-Count = Annotated[PositiveInt, Field(strict=True)]
-Share = Annotated[Number, Field(gt=0, le=1)]
-Name = Annotated[str, Field(strict=True, min_length=1)]
-Ends = Annotated[list[Number | None], Field(min_length=2, max_length=2)]
-"""Least and largest; null where there is none."""
-
-
-def hint(name: str, known: Iterable[str]) -> str:
-    """The closest of the known names, as a question; empty where none is close."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f" Did you mean {close[0]!r}?" if close else ""
-
-
-def wrong(message: str, *at: int | str) -> PydanticCustomError:
-    """An error in the words of its message, at a place within the part that is validated."""
-    return PydanticCustomError("wrong", "{message}", {"message": message, "at": at})
 
 
 def _tuples(ends: Mapping[str, list[float | None]]) -> dict[str, tuple[float | None, float | None]]:
     return {name: (low, high) for name, (low, high) in ends.items()}
-
-
-class Part(BaseModel):
-    """A mapping of the task file whose keys are all known."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_keys(cls, content: Any) -> Any:
-        if isinstance(content, dict):
-            cls.refuse(content)
-        return content
-
-    @classmethod
-    def refuse(cls, content: Mapping[Any, Any]) -> None:
-        """Refuses what it cannot have, before its values are looked at."""
-        known = cls.keys()
-        for key in content:
-            if key not in known:
-                said = f"found the unknown key {key!r}, expected {', '.join(known)}."
-                raise wrong(said + hint(str(key), known), key)
-
-    @classmethod
-    def keys(cls) -> tuple[str, ...]:
-        """The keys that it may have."""
-        return tuple(field.alias or name for name, field in cls.model_fields.items())
-
-
-class Choice(Part):
-    """A mapping that says one of several things, and perhaps something besides."""
-
-    @classmethod
-    def kinds(cls) -> tuple[str, ...]:
-        """The keys of which there must be one."""
-        return cls.keys()
-
-    @classmethod
-    def refuse(cls, content: Mapping[Any, Any]) -> None:
-        """See :class:`Part`."""
-        super().refuse(content)
-        said = [key for key in cls.kinds() if content.get(key) is not None]
-        if len(said) != 1:
-            found = " and ".join(said) or "none of them"
-            raise wrong(f"found {found}, expected exactly one of {', '.join(cls.kinds())}.")
 
 
 # ---------------------------------------------------------------------------- conditions
@@ -377,129 +289,35 @@ class LegPart(GoalPart):
         )
 
 
-class Nothing(Part):
-    """There is nothing to say."""
-
-
-class RetreatPart(Part):
-    """Goes back along the way that it came."""
-
-    steps: Count = Retreat.steps
-
-
-class FallbackPart(Choice):
-    """What is done where no plan keeps within the guardrails; by its name where that is all."""
-
-    stop: Nothing | None = None
-    hold: Nothing | None = None
-    least_violation: Nothing | None = None
-    retreat: RetreatPart | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _by_name(cls, content: Any) -> Any:
-        return {content: {}} if isinstance(content, str) else content
-
-    def build(self) -> Fallback:
-        """The fallback."""
-        if self.retreat is not None:
-            return Retreat(steps=self.retreat.steps)
-        if self.least_violation is not None:
-            return LeastViolation()
-        return Hold() if self.hold is not None else Stop()
-
-
-class RungPart(Part):
-    """Where candidates are judged on the way, and the share of them that goes on."""
-
-    steps: Count
-    share: Share = 0.5
-
-    def build(self) -> Rung:
-        """The rung."""
-        return Rung(steps=self.steps, share=self.share)
-
-
-class PlannerPart(Part):
-    """What is to be different about the recipe's planner, or another one."""
-
-    name: Name | None = None
-    horizon: Count | None = None
-    samples: Count | None = None
-    iterations: Count | None = None
-    elites: Count | None = None
-    screened: Share | None = None
-    halving: list[RungPart] = []
-
-    @field_validator("name")
-    @classmethod
-    def _known(cls, name: str | None) -> str | None:
-        if name is not None and name not in PLANNERS:
-            said = f"found the unknown planner {name!r}, expected {', '.join(PLANNERS)}."
-            raise wrong(said + hint(name, PLANNERS))
-        return name
-
-    @field_validator("halving")
-    @classmethod
-    def _in_order(cls, rungs: list[RungPart]) -> list[RungPart]:
-        Halving(planner=CEM(), rungs=tuple(one.build() for one in rungs))
-        return rungs
-
-    @model_validator(mode="after")
-    def _sound(self) -> PlannerPart:
-        if self.samples and self.elites and self.elites > self.samples:
-            raise wrong(
-                f"found {self.elites} elites of {self.samples} samples, expected no more elites "
-                "than samples. Lower elites.",
-                "elites",
-            )
-        return self
-
-
-class ReusePart(Part):
-    """When the plan goes on for another model step instead of a search."""
-
-    surprise: Annotated[Number, Field(gt=0)]
-    longest: Count
-
-    def build(self) -> ReuseConfig:
-        """The setting."""
-        return ReuseConfig(surprise=self.surprise, longest=self.longest)
-
-
-class BudgetPart(Part):
-    """What a decision may take."""
-
-    deadline_ms: Annotated[Number, Field(gt=0)] | None = None
-    replan_every: Count | None = None
-    reuse: ReusePart | None = None
-    fast: Name | None = None
-
-    @field_validator("fast")
-    @classmethod
-    def _known(cls, fast: str | None) -> str | None:
-        if fast not in (None, "exact", "any"):
-            raise wrong(
-                f"found {fast!r}, expected exact (all in float32) or any (any precision that the "
-                "model's energies agree with)."
-            )
-        return fast
-
-    def build_fast(self) -> FastConfig | None:
-        """How imagination is computed faster; None where it is not."""
-        return None if self.fast is None else FastConfig(exact=self.fast == "exact")
-
-
 class TaskPart(Part):
     """A task file."""
 
     goal: GoalPart | None = None
-    goals: list[LegPart] = []
-    terms: dict[Name, Annotated[Number, Field(ge=0)]] = {}
-    guardrails: list[GuardrailPart] = []
+    goals: list[LegPart] = Field(default_factory=list)
+    terms: dict[Name, Annotated[Number, Field(ge=0)]] = Field(default_factory=dict)
+    guardrails: list[GuardrailPart] = Field(default_factory=list)
     fallback: FallbackPart = FallbackPart(least_violation=Nothing())
     planner: PlannerPart = PlannerPart()
     budget: BudgetPart = BudgetPart()
+    mode: ModePart = ModePart(deliberate=Nothing())
+    memory: MemoryPart | None = None
+    adaptation: AdaptationPart | None = None
+
+    @model_validator(mode="after")
+    def _go_together(self) -> TaskPart:
+        if self.adaptation is not None and self.budget.fast is not None:
+            raise wrong(
+                "found fast units beside adaptation, whose weights would not follow the world; "
+                "expected one of them. Leave budget.fast out.",
+                "adaptation",
+            )
+        if self.adaptation is not None and self.mode.reflexes is not None:
+            raise wrong(
+                "found adaptation beside reflexes alone, which imagine nothing that could be "
+                "adapted; expected one of them. Say mode: gated, or deliberate.",
+                "adaptation",
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_or_several(self) -> TaskPart:

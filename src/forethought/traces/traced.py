@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from forethought.memory.reads import ReadLog
 from forethought.senses import perceived
@@ -22,6 +22,19 @@ TIMES = ("at", "seconds")
 """What differs from run to run."""
 
 
+@runtime_checkable
+class Acts(Protocol):
+    """Who lets an agent decide: one that goes through several goals, or that adapts."""
+
+    def act(self, observation: Mapping[str, Any]) -> Decision:
+        """See :meth:`forethought.Agent.act`."""
+        ...
+
+    def reset(self) -> None:
+        """A new episode begins."""
+        ...
+
+
 class Traced:
     """Acts as an agent does, and records every decision before its action leaves.
 
@@ -29,15 +42,22 @@ class Traced:
         agent: who decides.
         writer: of a new trace; None to record nothing, and only tell of memory reads.
         reads: what the agent's memories note their reads in; None for none.
+        through: who lets the agent decide, such as a ``SequencedAgent`` or an ``AdaptingAgent``
+            that holds it; None for nobody.
 
     Raises:
         RecordingError: the trace cannot be written.
     """
 
     def __init__(
-        self, agent: Agent, writer: TraceWriter | None = None, *, reads: ReadLog | None = None
+        self,
+        agent: Agent,
+        writer: TraceWriter | None = None,
+        *,
+        reads: ReadLog | None = None,
+        through: Acts | None = None,
     ) -> None:
-        self.agent, self.writer, self._log = agent, writer, reads
+        self.agent, self.writer, self._log, self._through = agent, writer, reads, through
         self._reads: tuple[Mapping[str, Any], ...] = ({},) * agent.num_agents
         self._recording = writer is not None
         if writer is not None:
@@ -49,20 +69,26 @@ class Traced:
         Raises:
             RecordingError: the decision could not be recorded; it is the error's ``decision``.
         """
-        return self._recorded(self.agent.act(observation), observation, leading=())
+        decision = (self._through or self.agent).act(observation)
+        return self._recorded(decision, observation, leading=())
 
     def act_batch(self, observation: Mapping[str, Any]) -> Decision:
         """See :meth:`forethought.Agent.act_batch`.
 
         Raises:
             RecordingError: see :meth:`act`.
+            ForethoughtError: it acts through another, which is for a single agent.
         """
+        if self._through is not None:
+            raise ForethoughtError(
+                "act_batch() acts past the one that this trace goes through; use act()."
+            )
         decision = self.agent.act_batch(observation)
         return self._recorded(decision, observation, leading=(self.agent.num_agents,))
 
     def reset(self) -> None:
         """A new episode begins."""
-        self.agent.reset()
+        (self._through or self.agent).reset()
 
     def records(self) -> tuple[DecisionRecord, ...]:
         """The latest decision, with what was read from memories."""
