@@ -13,6 +13,9 @@ from forethought.actor import GateConfig
 from forethought.agent import Agent
 from forethought.cli import main
 from forethought.cost import LatentDistance, goal
+from forethought.data import Dataset
+from forethought.data.store import create
+from forethought.data.store import open as open_data
 from forethought.learning import distilling
 from forethought.learning.distilling import DistillingConfig, distill
 from forethought.learning.trainer import OptimiserConfig
@@ -20,7 +23,7 @@ from forethought.model import Model, ModelConfig
 from forethought.perception import MLPEncoderConfig, PerceptionConfig
 from forethought.perception.normalise import Normaliser
 from forethought.policy import PolicyConfig
-from forethought.types import STATE, ForethoughtError, Plan, PlanStatus
+from forethought.types import STATE, Episode, ForethoughtError, Plan, PlanStatus
 from forethought.world_model import ResidualMLPConfig, WorldModelConfig
 from point import SIGNATURE
 
@@ -216,6 +219,45 @@ def test_nothing_is_learned_from_held_out_agents(tmp_path) -> None:
     assert not set(stage._rows.tolist()) & set(stage.held_out.tolist())
 
 
+def pushed(path, rows: int = 30) -> Dataset:
+    """Recorded walks of points that are pushed at random."""
+    drawn = np.random.default_rng(0)
+    with create(path, SIGNATURE) as writer:
+        for _ in range(12):
+            pushes = drawn.uniform(-1, 1, (rows, 2)).astype(np.float32)
+            places = drawn.uniform(-REACH, REACH, 2) + np.cumsum(pushes, 0) - pushes
+            walk = Episode(observation={STATE: places.astype(np.float32)}, action=pushes)
+            writer.append([walk])
+    return open_data(path)
+
+
+def test_what_was_done_is_the_way_to_where_it_led(tmp_path) -> None:
+    """Goals of cloned decisions are where the recorded actions take the point."""
+    model, data = blind_model(), pushed(tmp_path / "walks")
+    config = replace(SHORT, cloned=50)
+    found = distilling.recorded_decisions(model, data, config)
+    assert len(found.latents) == 50 and not found.held_out.any()
+    encode = model.world_model.encode
+    arrays = data.load(range(data.num_episodes), keys=[STATE])
+    places = arrays.observation[STATE]
+    with torch.no_grad():
+        known = encode({STATE: places[:, None]})
+        for latents, goals, actions in zip(*found.at(torch.arange(50)), strict=True):
+            row = int((known - latents).square().sum((1, 2)).argmin())
+            came = places[row] + actions.view(-1, 2).sum(0)
+            torch.testing.assert_close(encode({STATE: came[None, None]})[0], goals)
+
+
+def test_cloning_is_part_of_what_is_learned(tmp_path) -> None:
+    """The same again, cut short or not; without it another policy."""
+    data = pushed(tmp_path / "walks")
+    first = distilled(tmp_path / "a", clone=data)
+    assert same(first, distilled(tmp_path / "b", clone=data))
+    assert not same(first, distilled(tmp_path / "c"))
+    with pytest.raises(ForethoughtError, match="another clips"):
+        distilled(tmp_path / "a", resume=True)
+
+
 def test_what_cannot_be_distilled_is_refused(tmp_path) -> None:
     with pytest.raises(ForethoughtError, match=r"lower PolicyConfig\.chunk"):
         distilled(tmp_path / "a", replace(SHORT, policy=PolicyConfig(chunk=4)))
@@ -240,7 +282,8 @@ FEW = ("--rounds", 2, "--agents", 4, "--budget", 10, "--steps", 5)
 def test_the_command(where, run, recorded, tmp_path, capsys) -> None:
     """Distils in a world or on recordings; the run that comes of it is evaluated by both modes."""
     place = ("--world", "two_rooms") if where == "world" else ("--data", recorded.path)
-    code, answer = ask(capsys, "distill", run, *place, "--out", tmp_path / "new", *FEW)
+    more = ("--clone", recorded.path) if where == "world" else ()
+    code, answer = ask(capsys, "distill", run, *place, *more, "--out", tmp_path / "new", *FEW)
     assert code == 0 and len(answer["rounds"]) == 2
     assert answer["rounds"][1]["decisions"] == 8
     words = ("evaluate", tmp_path / "new", "--world", "two_rooms", "--episodes", 2, "--budget", 6)

@@ -24,6 +24,8 @@ class Arguments(Common):
     """World to act in."""
     data: Path | None = None
     """Dataset whose episodes are replayed where there is no world."""
+    clone: Path | None = None
+    """Dataset whose recorded actions are learned from besides."""
     rounds: int | None = None
     """Rounds of acting and learning; the recipe's number where not said."""
     agents: int | None = None
@@ -44,7 +46,7 @@ def run(arguments: Arguments) -> Answer:
     """Distils, and leaves the model with its policy."""
     import torch
 
-    from forethought import recipes
+    from forethought import data, recipes
     from forethought.learning.distilling import distill
     from forethought.learning.folder import SUMMARY
     from forethought.model import load_model
@@ -58,6 +60,7 @@ def run(arguments: Arguments) -> Answer:
         recipes.acting(recipe).agent,
         _where(arguments),
         arguments.out,
+        clone=None if arguments.clone is None else data.open(arguments.clone),
         name=arguments.world or "",
         config=_config(recipe.distilling, arguments),
         resume=arguments.resume,

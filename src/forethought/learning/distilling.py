@@ -5,7 +5,8 @@ says at every step what it would do there. So the policy is taught where its own
 not only along the ways of who makes none. All that was ever labelled is learned from.
 
 Where there is no world, recorded episodes are replayed: the search plans from what was seen towards
-what came later.
+what came later. What was done in recordings may be learned from besides, as the way to where that
+led.
 """
 
 from __future__ import annotations
@@ -26,11 +27,14 @@ from forethought.actor.gate import Gate
 from forethought.agent import Agent
 from forethought.config import register
 from forethought.data.store import Dataset
+from forethought.data.windows import as_vectors
+from forethought.learning.calibrating import check_recorded
 from forethought.learning.checkpoint import step_generator
 from forethought.learning.folder import METRICS, SUMMARY, claim_folder
+from forethought.learning.latents import LatentEpisodes
 from forethought.learning.metrics import JSONLines, progress_bar
 from forethought.learning.parts import digest, with_part
-from forethought.learning.replay import Replay
+from forethought.learning.replay import Replay, learnable
 from forethought.learning.trainer import Loop, LoopConfig, OptimiserConfig, Stage
 from forethought.model import CONFIG, Model, load_model, write_safely
 from forethought.policy import LEVELS, Policy, PolicyConfig
@@ -90,6 +94,8 @@ class DistillingConfig:
         held_out: share of the agents whose decisions are never learned from.
         heeded: share of the decisions that each member of the policy learns from, so that they
             differ where there are few.
+        cloned: recorded moments, at most, that are learned from besides, where recordings are given
+            to clone.
         first_task: seed of the first task; evaluations draw theirs from others.
         seed: of weights, batches and agents.
 
@@ -107,6 +113,7 @@ class DistillingConfig:
     searching: float = 0.5
     held_out: float = 0.1
     heeded: float = 0.8
+    cloned: int = 4096
     first_task: int = 2_000_000
     seed: int = 0
 
@@ -214,6 +221,38 @@ class Steering:
         return self.by_policy
 
 
+@torch.no_grad()
+def recorded_decisions(model: Model, data: Dataset, config: DistillingConfig) -> Labelled:
+    """What was done in recordings, each chunk as the way to where it led (hindsight).
+
+    Args:
+        model: perceives them; what it was not trained on is left out.
+        data: the recordings.
+        config: how many are drawn, and the length of a chunk.
+
+    Raises:
+        ForethoughtError: they lack what the model perceives, or no episode has as many rows.
+    """
+    world_model, chunk = model.world_model, config.policy.chunk
+    arrays = learnable(model, data, seed=config.seed)
+    recorded = LatentEpisodes.of(world_model, arrays)
+    span = chunk * recorded.block
+    rows = recorded.starts_of(span, remedy="distil chunks of fewer model steps")
+    generator = step_generator(config.seed, "cloned", 0)
+    rows = rows[torch.randperm(len(rows), generator=generator)[: config.cloned]]
+    done = as_vectors(arrays)[rows[:, None] + torch.arange(span)]
+    drawn = torch.rand(len(rows), config.policy.num_members, generator=generator)
+    return Labelled(
+        latents=recorded.latents[rows],
+        goals=recorded.latents[rows + span],
+        goal=torch.arange(len(rows)),
+        actions=done.unflatten(1, (chunk, -1)).flatten(2).float(),
+        heeded=drawn < config.heeded,
+        # What is held out tells how near the policy comes to searches.
+        held_out=torch.zeros(len(rows), dtype=torch.bool),
+    )
+
+
 class DistillingStage(Stage):
     """One round's learning, from all that was labelled so far.
 
@@ -255,6 +294,7 @@ def distill(
     where: Callable[[int], Setting] | Dataset,
     out: Path | str,
     *,
+    clone: Dataset | None = None,
     name: str = "",
     config: DistillingConfig | None = None,
     resume: bool = False,
@@ -271,6 +311,7 @@ def distill(
         make_agent: makes agents that search.
         where: makes worlds of so many copies to act in; or recorded episodes, which are replayed.
         out: a folder of its own, for the model with its policy.
+        clone: recordings whose actions are learned from besides; None for none.
         name: of the world, by which a resumed distillation is known again.
         config: how.
         resume: continue in ``out``; start where there is nothing.
@@ -285,12 +326,14 @@ def distill(
     data = where if isinstance(where, Dataset) else None
     replay = Replay.of(model, data, spare=config.budget, seed=config.seed) if data else None
     resolved = {"distilling": config, "model": digest(model), "world": name}
-    claim_folder(out, resolved, data, resume=resume)
+    if clone is not None:
+        check_recorded(model, clone, None)
+    claim_folder(out, resolved, data, clips=clone, resume=resume)
     if (out / CONFIG).exists():
         return load_model(out)
     whole = with_part(model, config.seed, policy=config.policy)
     setting = replay or where(config.num_agents)  # type: ignore[operator]
-    run = _Run(whole, make_agent, setting, out, config, visible=visible)
+    run = _Run(whole, make_agent, setting, out, config, clone=clone, visible=visible)
     run.through(checkpoint_s)
     return whole
 
@@ -306,9 +349,11 @@ class _Run:
         out: Path,
         config: DistillingConfig,
         *,
+        clone: Dataset | None,
         visible: bool,
     ) -> None:
         assert model.policy is not None
+        self.clone = clone
         self.model, self.policy, self.make_agent = model, model.policy, make_agent
         self.setting, self.out, self.config, self.visible = setting, out, config, visible
         self.steered = not isinstance(setting, Replay)
@@ -323,8 +368,10 @@ class _Run:
             folder=self.out / "checkpoints",
             metrics=JSONLines(self.out / METRICS),
         )
-        progress, parts = loop.resume(), []
         self.model.eval()
+        progress, parts = loop.resume(), []
+        if self.clone is not None:
+            parts.append(recorded_decisions(self.model, self.clone, self.config))
         for number in range(self.config.rounds):
             parts.append(self.labelled(number))
             stage = DistillingStage(self.config, number, self.policy, Labelled.joined(parts))

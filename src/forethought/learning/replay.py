@@ -52,14 +52,7 @@ class Replay:
                 "this model looks back at what was done, and in recorded episodes something else "
                 "was done than the agent would do. Give a world to act in."
             )
-        check_recorded(model, data, None)
-        ids = data.split(seed=seed)[0]
-        if data.path.name == model.notes.get("data"):
-            held_out = set(model.notes["held_out_episodes"])
-            ids = [number for number in range(data.num_episodes) if number not in held_out]
-        keys = list(model.world_model.perception.keys)
-        arrays = data.load(ids, keys=keys, image_size=model.image_size)
-        return cls(model=model, arrays=arrays, spare=spare)
+        return cls(model=model, arrays=learnable(model, data, seed=seed), spare=spare)
 
     def reset(self, seeds: range) -> Observation:
         """Begins a task for each seed."""
@@ -106,3 +99,23 @@ class Replay:
             came = recorded.latents[part + span].to(now)
             found.append((then - came).square().mean((-1, -2)).cpu())
         return torch.cat(found)
+
+
+def learnable(model: Model, data: Dataset, *, seed: int = 0) -> EpisodeArrays:
+    """Episodes that a part of a model may learn from: not those that the model held out.
+
+    Args:
+        model: whose part it is.
+        data: what it was trained on, or another dataset, of which a share is held out here.
+        seed: of that share.
+
+    Raises:
+        ForethoughtError: they lack what the model perceives.
+    """
+    check_recorded(model, data, None)
+    ids = data.split(seed=seed)[0]
+    if data.path.name == model.notes.get("data"):
+        held_out = set(model.notes["held_out_episodes"])
+        ids = [number for number in range(data.num_episodes) if number not in held_out]
+    keys = list(model.world_model.perception.keys)
+    return data.load(ids, keys=keys, image_size=model.image_size)
