@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -66,6 +67,24 @@ def test_a_run_that_is_resumed_ends_as_if_never_interrupted(tmp_path: Path) -> N
     for one, other in zip(whole.reader.parameters(), resumed.reader.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=0)
     assert resumed.num_steps == whole.num_steps == 9
+
+
+def test_the_reader_of_the_best_round_is_what_is_left(tmp_path: Path) -> None:
+    """Whichever round that was: with such steps held-out error goes up and down."""
+    wild = replace(
+        TRAINING,
+        optimiser=replace(TRAINING.optimiser, num_steps=4, warmup_steps=0, learning_rate=0.3),
+        num_rounds=6,
+        enough=-1.0,
+    )
+    run = train_on_stories(stories(60), wild, tmp_path, visible=False)
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    ends = {line["stage"]: line["held_out_error"] for line in lines if "held_out_error" in line}
+    errors = list(ends.values())
+    assert len(errors) == 6 and errors[-1] > min(errors)
+    assert run.held_out_error == min(errors)
+    held_out = story_batch(stories(60)[:6], run.reader.config)
+    assert wrong_answers(run.reader, held_out) == run.held_out_error
 
 
 def test_a_folder_of_another_run_and_too_few_stories_are_refused(tmp_path: Path) -> None:

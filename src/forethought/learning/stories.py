@@ -3,7 +3,8 @@
 Beside the questions of the stories, words of their own sentences are asked for, which needs no
 answers: it teaches what a sentence is about before a single question is understood. Training goes
 in rounds, each longer than the one before and each with its learning rate brought down (Loshchilov
-and Hutter, 2017), until held-out stories are answered well enough.
+and Hutter, 2017), until held-out stories are answered well enough. The reader of the best round is
+what training leaves, since a last one may know its stories by heart.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int
+from safetensors import safe_open
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -35,6 +38,7 @@ from forethought.memory.story_reader import (
 from forethought.model import write_safely
 from forethought.types import ForethoughtError
 
+BEST = "best.safetensors"
 _STORIES_AT_ONCE = 128
 _FIRST_ROUND = OptimiserConfig(
     num_steps=250, batch_size=128, final_share=0.02, warmup_steps=50, weight_decay=0.01
@@ -208,7 +212,7 @@ def train_on_stories(
         folder=folder / "checkpoints",
         metrics=JSONLines(folder / METRICS),
     )
-    return _rounds(loop, reader, training, kept, held_out)
+    return _rounds(loop, reader, training, kept, held_out, folder)
 
 
 def reader_config(stories: Sequence[Story], training: StoryTrainingConfig) -> StoryReaderConfig:
@@ -233,8 +237,9 @@ def _rounds(
     training: StoryTrainingConfig,
     stories: StoryBatch,
     held_out: StoryBatch,
+    folder: Path,
 ) -> StoryRun:
-    progress, error, num_steps = loop.resume(), 1.0, 0
+    progress, num_steps, path = loop.resume(), 0, folder / BEST
     for number in range(training.num_rounds):
         stage = StoryStage(training, number, reader, stories, held_out)
         progress = loop.run(stage, progress)
@@ -242,9 +247,21 @@ def _rounds(
         # A run that is resumed has the weights of its last round, and of no earlier one.
         if not progress.stage and progress.done[-1] == stage.name:
             error = wrong_answers(reader.eval(), held_out)
+            if error <= _best(path):
+                state = {name: value.contiguous() for name, value in reader.state_dict().items()}
+                write_safely(path, save(state, {"held_out_error": repr(error)}))
             if error <= training.enough:
                 break
-    return StoryRun(reader=reader.eval(), held_out_error=error, num_steps=num_steps)
+    reader.load_state_dict(load_file(path))
+    return StoryRun(reader=reader.eval(), held_out_error=_best(path), num_steps=num_steps)
+
+
+def _best(path: Path) -> float:
+    """The held-out error of the best round so far; infinite before the first has ended."""
+    if not path.exists():
+        return float("inf")
+    with safe_open(path, "pt") as kept:
+        return float(kept.metadata()["held_out_error"])
 
 
 def _claim(
