@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from forethought.actor import GateConfig
-from forethought.cost import guardrail
+from forethought.cost import goal, guardrail
 from forethought.evaluation.planning import PlanningProtocol, evaluate
 from forethought.learning.parts import with_part
 from forethought.model import CONFIG, Model, load_model
 from forethought.policy import Policy, PolicyConfig, Reflex
 from forethought.recipes.two_rooms import ONE_ROUND
 from forethought.safety import SafetyConfig
-from forethought.types import ActionSpace, ForethoughtError
+from forethought.types import STATE, ActionSpace, ForethoughtError
 from point import Point, point_agent, point_model
 
 EDGE = guardrail("position.x", below=3.0, risk=0.01, name="edge")
@@ -70,6 +70,16 @@ def test_an_open_gate_answers_by_reflex() -> None:
     np.testing.assert_allclose(point.place, (4.0, -3.0), atol=1e-6)
     assert np.isnan(decisions[0].surprise[0])
     assert decisions[4].surprise[0] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_reflexes_turn_to_another_wish() -> None:
+    """At once, from wherever they are; what was under way towards the first goal is dropped."""
+    agent, point = point_agent(reflexive(), (4.0, 0.0), gate=replace(CALM, chunk=2)), Point()
+    act(agent, point, 3)
+    agent.seek(goal(observation={STATE: np.array([0.0, 5.0], np.float32)}))
+    decisions = act(agent, point, 10)
+    assert modes(decisions) == [1] * 10 and decisions[0].plan_step == 0
+    np.testing.assert_allclose(point.place, (0.0, 5.0), atol=1e-6)
 
 
 def test_members_that_disagree_shut_it() -> None:
