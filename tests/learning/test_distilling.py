@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from forethought import recipes, worlds
 from forethought.actor import GateConfig
 from forethought.agent import Agent
 from forethought.cli import main
@@ -17,14 +18,15 @@ from forethought.data import Dataset
 from forethought.data.store import create
 from forethought.data.store import open as open_data
 from forethought.learning import distilling
-from forethought.learning.distilling import DistillingConfig, distill
+from forethought.learning.distilling import DistillingConfig, Mirror, distill
 from forethought.learning.trainer import OptimiserConfig
-from forethought.model import Model, ModelConfig
+from forethought.model import Model, ModelConfig, load_model
 from forethought.perception import MLPEncoderConfig, PerceptionConfig
 from forethought.perception.normalise import Normaliser
 from forethought.policy import PolicyConfig
 from forethought.types import STATE, Episode, ForethoughtError, Plan, PlanStatus
 from forethought.world_model import ResidualMLPConfig, WorldModelConfig
+from forethought.worlds.picture import CAMERA
 from point import SIGNATURE
 
 REACH = 6.0
@@ -256,6 +258,58 @@ def test_cloning_is_part_of_what_is_learned(tmp_path) -> None:
     assert not same(first, distilled(tmp_path / "c"))
     with pytest.raises(ForethoughtError, match="another clips"):
         distilled(tmp_path / "a", resume=True)
+
+
+BOTH = Mirror(axes=(0, 1), actions=(0, 1))
+
+
+def test_a_mirror_shows_a_world_that_could_be() -> None:
+    """What a mirrored push does to a mirrored picture of the field is what the push does, seen in
+    the mirror; twice mirrored, all is as it was."""
+    world = worlds.make("two_rooms", 4)
+    for mirror in (Mirror(axes=(0,), actions=(1,)), BOTH):
+        picture = world.reset(range(4))
+        push = torch.as_tensor(world.oracle())[:, None]
+        seen, done = mirror.seen(picture), mirror.done(push, 2)
+        assert not np.array_equal(seen[CAMERA], picture[CAMERA])
+        np.testing.assert_array_equal(mirror.seen(seen)[CAMERA], picture[CAMERA])
+        assert torch.equal(mirror.done(done, 2), push)
+        moved = world.step(push[:, 0].numpy())
+        before, after = (_dot(one[CAMERA]) for one in (seen, mirror.seen(moved)))
+        expected = _dot(moved[CAMERA]) - _dot(picture[CAMERA])
+        sign = np.where([axis in mirror.axes for axis in (1, 0)], -1, 1)
+        np.testing.assert_allclose(after - before, sign * expected, atol=1e-4)
+
+
+def _dot(pictures: np.ndarray) -> np.ndarray:
+    """x and y of what is unlike a world without a dot there: the reddest pixels' mean."""
+    pixels = pictures.astype(float)
+    red = np.clip(pixels[..., 0] - pixels[..., 1], 0, None)
+    y, x = np.mgrid[: red.shape[1], : red.shape[2]]
+    whole = red.sum((1, 2))
+    return np.stack([(red * x).sum((1, 2)) / whole, (red * y).sum((1, 2)) / whole], 1)
+
+
+def test_decisions_are_learned_from_in_the_mirror_too(run, tmp_path) -> None:
+    """As many again for each mirror, and nothing of a held-out task in any of them."""
+    model, acting = load_model(run), recipes.acting(recipes.get("two_rooms"))
+    config = replace(SHORT, num_agents=6, rounds=1, mirrors=(BOTH,))
+    place = lambda count: worlds.make("two_rooms", count)  # noqa: E731
+    distill(model, acting.agent, place, tmp_path / "run", config=config, visible=False)
+    labelled = distilling.Labelled.load(tmp_path / "run" / "round0.safetensors")
+    first, second = labelled.actions.view(-1, 2, 6, *labelled.actions.shape[1:]).unbind(1)
+    assert torch.equal(first, -second) and len(labelled.goals) == 12
+    held_out = labelled.held_out.view(-1, 2, 6)
+    assert torch.equal(held_out[:, 0], held_out[:, 1]) and held_out.any() and not held_out.all()
+    shown, mirrored = labelled.latents.view(-1, 2, 6, *labelled.latents.shape[1:]).unbind(1)
+    assert not torch.allclose(shown, mirrored)
+
+
+def test_what_no_mirror_can_show_is_refused(tmp_path) -> None:
+    with pytest.raises(ForethoughtError, match="mirrors are for single pictures"):
+        distilled(tmp_path / "a", replace(SHORT, mirrors=(BOTH,)))
+    with pytest.raises(ForethoughtError, match=r"axes=\(2,\)"):
+        Mirror(axes=(2,), actions=())
 
 
 def test_what_cannot_be_distilled_is_refused(tmp_path) -> None:

@@ -6,7 +6,7 @@ from forethought.learning.begin import BeginFrom
 from forethought.learning.calibrating import CalibrationConfig, calibrate
 from forethought.learning.chunks import action_chunks
 from forethought.learning.critic import CriticTrainingConfig
-from forethought.learning.distilling import DistillingConfig, distill
+from forethought.learning.distilling import DistillingConfig, Mirror, distill
 from forethought.learning.errors import AnchoredError, ErrorAgainstCopy, SquaredError
 from forethought.learning.fear import FearReport, FearTrainingConfig, train_fear
 from forethought.learning.hierarchy import HierarchyTrainingConfig
@@ -46,6 +46,7 @@ __all__ = [
     "MaskedPretrainingConfig",
     "MomentMasks",
     "ObjectiveConfig",
+    "Mirror",
     "OptimiserConfig",
     "PretrainConfig",
     "PretrainingStage",

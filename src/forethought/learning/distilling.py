@@ -38,7 +38,7 @@ from forethought.learning.replay import Replay, learnable
 from forethought.learning.trainer import Loop, LoopConfig, OptimiserConfig, Stage
 from forethought.model import CONFIG, Model, load_model, write_safely
 from forethought.policy import LEVELS, Policy, PolicyConfig
-from forethought.types import Decision, ForethoughtError, Observation
+from forethought.types import Decision, ForethoughtError, Observation, Signature
 
 WATCHED = 2048
 """Held-out decisions, at most, that a policy is watched on while it learns."""
@@ -80,6 +80,62 @@ class MakeAgent(Protocol):
 
 @register
 @dataclass(frozen=True, kw_only=True)
+class Mirror:
+    """A mirror in which a world is still one that could be: what is right there is right here.
+
+    Attributes:
+        axes: of pictures that it turns round: 0 for up and down, 1 for left and right.
+        actions: entries of a world action whose sign that changes.
+
+    Raises:
+        ForethoughtError: no axis, or another one than these.
+    """
+
+    axes: tuple[int, ...]
+    actions: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not self.axes or not set(self.axes) <= {0, 1}:
+            raise ForethoughtError(
+                f"a mirror with axes={self.axes}; give 0 (up and down), 1 (left and right) or both."
+            )
+
+    def seen(self, observation: Mapping[str, np.ndarray]) -> Observation:
+        """Pictures ``(b, h, w, 3)`` as they are in it."""
+        axes = tuple(axis + 1 for axis in self.axes)
+        return {key: np.flip(value, axes).copy() for key, value in observation.items()}
+
+    def done(self, actions: Float[Tensor, "b c a"], dim: int) -> Float[Tensor, "b c a"]:
+        """Model actions, of world actions of so many entries, as they are in it."""
+        signs = torch.ones(dim)
+        signs[list(self.actions)] = -1
+        return actions * signs.repeat(actions.shape[-1] // dim)
+
+    def refuse(self, signature: Signature, frame_stack: int) -> None:
+        """Refuses worlds that it cannot show.
+
+        Raises:
+            ForethoughtError: not all that is seen is pictures, one by one, or actions are choices
+                or no entries of these.
+        """
+        action = signature.action
+        others = sorted(set(signature.observation) - set(signature.cameras))
+        if (
+            others
+            or frame_stack > 1
+            or action.discrete
+            or max(self.actions, default=0) >= action.dim
+        ):
+            raise ForethoughtError(
+                f"{self}: mirrors are for single pictures and continuous actions; found "
+                f"{', '.join(others) or 'nothing else'} beside pictures, {frame_stack} frames at "
+                f"a time, and {action.dim} entries of {'discrete' if action.discrete else ''} "
+                "actions. Leave DistillingConfig.mirrors out."
+            )
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
 class DistillingConfig:
     """How a policy is distilled.
 
@@ -94,6 +150,7 @@ class DistillingConfig:
         held_out: share of the agents whose decisions are never learned from.
         heeded: share of the decisions that each member of the policy learns from, so that they
             differ where there are few.
+        mirrors: in which every decision is learned from as well.
         cloned: recorded moments, at most, that are learned from besides, where recordings are given
             to clone.
         first_task: seed of the first task; evaluations draw theirs from others.
@@ -113,6 +170,7 @@ class DistillingConfig:
     searching: float = 0.5
     held_out: float = 0.1
     heeded: float = 0.8
+    mirrors: tuple[Mirror, ...] = ()
     cloned: int = 4096
     first_task: int = 2_000_000
     seed: int = 0
@@ -332,6 +390,8 @@ def distill(
     if (out / CONFIG).exists():
         return load_model(out)
     whole = with_part(model, config.seed, policy=config.policy)
+    for mirror in config.mirrors:
+        mirror.refuse(model.signature, model.config.world_model.perception.frame_stack)
     setting = replay or where(config.num_agents)  # type: ignore[operator]
     run = _Run(whole, make_agent, setting, out, config, clone=clone, visible=visible)
     run.through(checkpoint_s)
@@ -399,7 +459,8 @@ class _Run:
         first = config.first_task + number * config.num_agents
         observation = self.setting.reset(range(first, first + config.num_agents))
         agent = self._agent(number)
-        goals = agent.sight.encode(self._goals()).cpu()
+        views = (None, *config.mirrors)
+        goals = torch.cat([self._encoded(agent, self._goals(), view) for view in views])
         kept: list[tuple[Tensor, Tensor]] = []
         label = f"round {number + 1}: plans"
         with progress_bar(label, config.budget, visible=self.visible) as bar:
@@ -408,10 +469,18 @@ class _Run:
                     agent.forget_plan()
                 decision = agent.act_batch(observation)
                 if decision.plan_step == 0:
-                    kept.append(self._label(decision))
+                    kept.append(self._label(agent, decision, observation))
                 observation = self.setting.step(decision.action)
                 bar.advance(step + 1)
         return self._gathered(number, goals, kept)
+
+    def _encoded(
+        self, agent: Agent, observation: Observation, view: Mirror | None
+    ) -> Float[Tensor, "b k d"]:
+        """What is perceived of observations, or of what a mirror shows of them."""
+        keys = self.model.world_model.perception.keys
+        seen = {key: observation[key] for key in keys}
+        return agent.sight.encode(view.seen(seen) if view else seen).cpu()
 
     def _goals(self) -> dict[str, np.ndarray]:
         """What is sought, as far as the model perceives it."""
@@ -429,8 +498,10 @@ class _Run:
             self.model, self._goals(), config.num_agents, seed=config.seed + number, gate=gate
         )
 
-    def _label(self, decision: Decision) -> tuple[Tensor, Tensor]:
-        """What was planned from, and the beginning of the plan."""
+    def _label(
+        self, agent: Agent, decision: Decision, observation: Observation
+    ) -> tuple[Tensor, Tensor]:
+        """What was planned from, and the beginning of the plan; then the same in each mirror."""
         plan, chunk = decision.plan, self.config.policy.chunk
         assert plan is not None
         if plan.actions.shape[1] < chunk:
@@ -439,7 +510,12 @@ class _Run:
                 f"answers {chunk} at once; lower PolicyConfig.chunk, or raise the planner's "
                 "horizon."
             )
-        return plan.imagination.latents[:, 0, 0].cpu(), plan.actions[:, :chunk].cpu()
+        latents = [plan.imagination.latents[:, 0, 0].cpu()]
+        actions = [plan.actions[:, :chunk].cpu()]
+        for mirror in self.config.mirrors:
+            latents.append(self._encoded(agent, observation, mirror))
+            actions.append(mirror.done(actions[0], self.model.signature.action.dim))
+        return torch.cat(latents), torch.cat(actions)
 
     def _gathered(
         self,
@@ -449,7 +525,7 @@ class _Run:
     ) -> Labelled:
         config, agents = self.config, self.config.num_agents
         latents, actions = (torch.cat(part) for part in zip(*kept, strict=True))
-        goal = torch.arange(agents).repeat(len(kept))
+        goal = torch.arange(len(goals)).repeat(len(kept))
         generator = step_generator(config.seed, "heeded", number)
         drawn = torch.rand(len(goal), config.policy.num_members, generator=generator)
         away = torch.zeros(agents, dtype=torch.bool)
@@ -461,7 +537,7 @@ class _Run:
             goal=goal,
             actions=actions,
             heeded=drawn < config.heeded,
-            held_out=away[goal],
+            held_out=away[goal % agents],
         )
 
     # ------------------------------------------------------------------ what came of it

@@ -14,6 +14,7 @@ from forethought.learning import (
     DistillingConfig,
     JEPAConfig,
     LocalMetricTrainingConfig,
+    Mirror,
     OptimiserConfig,
     ProbeTrainingConfig,
     SquaredError,
@@ -84,8 +85,13 @@ def two_rooms_random() -> Recipe:
         # Layouts to learn from are many tasks, each with a map to be drawn.
         distilling=DistillingConfig(
             policy=PolicyConfig(hidden=(256, 256), chunk=3, grid=(32, 32)),
-            optimiser=OptimiserConfig(num_steps=800, batch_size=64, learning_rate=1e-3),
+            optimiser=OptimiserConfig(num_steps=2000, batch_size=64, learning_rate=1e-3),
             rounds=4,
+            mirrors=(
+                Mirror(axes=(0,), actions=(1,)),
+                Mirror(axes=(1,), actions=(0,)),
+                Mirror(axes=(0, 1), actions=(0, 1)),
+            ),
         ),
         # Each task has a layout, and so a map, of its own: a second or two.
         planning=PlanningProtocol(episodes=100),
