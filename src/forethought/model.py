@@ -32,6 +32,7 @@ from forethought.card import MEASURED, model_card
 from forethought.config import from_json, register, to_json
 from forethought.cost.calibration import Calibration, load_calibration, save_calibration
 from forethought.cost.critic import CriticConfig, LatentDistance
+from forethought.cost.goal_reader import GoalReaderConfig
 from forethought.perception.normalise import Normaliser
 from forethought.policy import PolicyConfig
 from forethought.types import Distance, ForethoughtError, Signature
@@ -61,6 +62,7 @@ class ModelConfig:
         hierarchy: levels above the world model; None for none.
         sketch: a cheap predictor of what the world model foresees; None for none.
         policy: answers at once what a search would come to (Mode 1); None for none.
+        words: reads goals in words; None for none.
     """
 
     world_model: WorldModelConfig
@@ -70,6 +72,7 @@ class ModelConfig:
     hierarchy: HierarchyConfig | None = None
     sketch: SketchConfig | None = None
     policy: PolicyConfig | None = None
+    words: GoalReaderConfig | None = None
 
 
 class Model(nn.Module, ModelHubMixin, library_name="forethought", tags=["world-model", "jepa"]):
@@ -110,6 +113,7 @@ class Model(nn.Module, ModelHubMixin, library_name="forethought", tags=["world-m
         self.sketch = config.sketch.build(*sizes) if config.sketch else None
         space = self.world_model.action_space
         self.policy = config.policy.build(tokens, width, space) if config.policy else None
+        self.words = config.words.build(tokens, width) if config.words else None
 
     @property
     def distance(self) -> Distance:
@@ -152,6 +156,7 @@ class Model(nn.Module, ModelHubMixin, library_name="forethought", tags=["world-m
             "world steps in a model step": str(world.action_block),
             "critic": str(self.config.critic),
             "policy": str(self.config.policy),
+            "goals in words": _words_known(self.config.words),
         }
         return model_card(
             signature=self.signature,
@@ -313,6 +318,10 @@ def model_from_description(content: Mapping[str, Any], *, where: str) -> Model:
         )
     except KeyError as error:
         raise ForethoughtError(f"{where}: the field {error} is missing.") from error
+
+
+def _words_known(reader: GoalReaderConfig | None) -> str:
+    return "none" if reader is None else f"{len(reader.words)} words: {', '.join(reader.words)}"
 
 
 def _check_state(model: Model, state: Mapping[str, Tensor], path: Path) -> None:

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from forethought.actor.gate import Gate
-from forethought.cost.shown import keys_resolved
+from forethought.cost.shown import latents_of
 from forethought.cost.sight import Sight
 from forethought.cost.terms import Cost
 from forethought.model import Model
@@ -114,7 +114,7 @@ def sought(cost: Cost, sight: Sight) -> Float[Tensor, "_ k d"]:
             f"cost has {len(terms)} such terms among {[term.name for term in cost.terms]}. Leave "
             "the gate out to search for what it asks."
         )
-    return sight.encode(keys_resolved(terms[0].shows, sight))
+    return latents_of(terms[0].shows, sight)
 
 
 def no_reflex(num_agents: int) -> Bool[np.ndarray, " b"]:

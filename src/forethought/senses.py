@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from forethought.cost.sight import Sight
+from forethought.cost.sight import Sight, no_words
 from forethought.model import Model
 from forethought.types import TASK, ArraySpec, ForethoughtError, Observation, to_bytes
 
@@ -30,6 +30,7 @@ def sight_of(model: Model) -> Sight:
         space=model.world_model.action_space,
         block=model.config.world_model.action_block,
         signature=model.signature,
+        meant=no_words if model.words is None else model.words.meant,
     )
 
 

@@ -15,6 +15,7 @@ This module imports nothing of the package. Everything in it is immutable.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -80,6 +81,11 @@ def to_bytes(text: str, length: int = TASK_BYTES) -> np.ndarray:
     """
     cut = text.replace("\0", "").encode()[:length].decode(errors="ignore").encode()
     return np.frombuffer(cut.ljust(length, b"\0"), np.uint8).copy()
+
+
+def words_of(text: str) -> tuple[str, ...]:
+    """The words of a text: lower case, without punctuation."""
+    return tuple(re.findall(r"\w+", text.lower()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -790,5 +796,17 @@ class World(Protocol):
 
         Returns the behaviour: observations to random, persistent actions. Call :meth:`reset`
         before and :meth:`observe` after, since exploring may begin elsewhere than a task.
+        """
+        ...
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """A world that says in words what came about, as people write it beside their logs."""
+
+    def told(self) -> Sequence[str]:
+        """``b`` sentences: what each copy has come to since its reset; empty where nothing is said.
+
+        The same at the same place after the same reset.
         """
         ...

@@ -26,6 +26,7 @@ COMMANDS = {
     "pretrain": "pretrain a recipe's perception on pictures alone, without actions",
     "train": "train a world model, and critic and probes where the recipe says",
     "distill": "teach a policy to answer at once what the agent would plan (Mode 1)",
+    "words": "teach a run to read goals in the words of its recordings",
     "evaluate": "planning success in a world, between floor and ceiling",
     "predict": "open-loop prediction on recorded episodes",
     "adapt": "adapt a run to recordings of the world as it is now",

@@ -11,7 +11,8 @@ from forethought.types import ForethoughtError, Observation
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ShownGoal:
-    """A goal as the sensors would show it; how it is sought is for the model's recipe to say.
+    """A goal as the sensors would show it, or in words; how it is sought is for the model's recipe
+    to say.
 
     Attributes:
         observation: it, by keys, as :func:`forethought.cost.shown.named_goal` makes it.

@@ -22,7 +22,7 @@ from forethought.cost.calibration import (
 from forethought.cost.course import Reading
 from forethought.cost.guardrail import Guardrail, reading_of
 from forethought.cost.region import RegionGoal
-from forethought.cost.shown import keys_resolved
+from forethought.cost.shown import latents_of
 from forethought.cost.sight import Sight
 
 SUPPORT = 0.999
@@ -211,7 +211,7 @@ def goal_support(goal: ShownGoal | RegionGoal, view: View) -> Support:
     recorded = view.recorded
     if isinstance(goal, ShownGoal):
         reference = recorded.latents[:, 0].flatten(1)
-        target = view.sight.encode(keys_resolved(goal.observation, view.sight)).flatten(1)
+        target = latents_of(goal.observation, view.sight).flatten(1)
         others = _nearest(recorded.shown.flatten(1), reference)
         return _support(_nearest(target, reference).max(), others, at_least=0.0)
     columns = [recorded.names.index(name) for name in goal.bounds]
@@ -247,7 +247,7 @@ def goal_quantities(
     if isinstance(goal, RegionGoal):
         found = within(goal, recorded.quantities[:, -1], recorded.names)
         return found, recorded.latents[:, -1]
-    latents = view.sight.encode(keys_resolved(goal.observation, view.sight))
+    latents = latents_of(goal.observation, view.sight)
     if not recorded.names:
         return latents.new_zeros(len(latents), 0), latents
     read = view.sight.read(latents)

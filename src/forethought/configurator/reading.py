@@ -27,6 +27,7 @@ EXAMPLES = {
     "seconds": "seconds: 20",
     "otherwise": "otherwise: stop",
     "image": "image: goal.png",
+    "words": "words: go to the top right corner",
     "state": "state: [0.5, 0.1]",
     "quantities": "quantities: {position.x: 52, position.y: 20}",
     "region": "region: {position.x: [40, 60], position.y: [null, 30]}",
@@ -126,6 +127,8 @@ def _goal(
     region = part.build_region()
     if region is not None:
         return region
+    if part.words is not None:
+        return ShownGoal(observation=named_goal(words=part.words))
     if part.image is None:
         return ShownGoal(observation=named_goal(state=np.array(part.state, np.float32)))
     try:

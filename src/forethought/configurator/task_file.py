@@ -4,6 +4,7 @@
 
     goal:                      # one of these
       image: goal.png          # beside the task file
+      # words: go to the top right corner     # for models that `forethought words` has taught
       # state: [0.5, 0.1]
       # quantities: {position.x: 52, position.y: 20}
       # region: {position.x: [40, 60], position.y: [null, 30]}
@@ -223,6 +224,7 @@ class GoalPart(Choice):
     """What is to be reached."""
 
     image: Name | None = None
+    words: Name | None = None
     state: list[Number] | None = Field(default=None, min_length=1)
     quantities: dict[Name, Number] | None = Field(default=None, min_length=1)
     region: dict[Name, Ends] | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -117,6 +117,7 @@ def goal(
     image: np.ndarray | None = None,
     state: np.ndarray | None = None,
     text: str | None = None,
+    words: str | Sequence[str] | None = None,
     observation: Observation | None = None,
     distance: Distance | None = None,
     running: float = 1.0,
@@ -128,15 +129,17 @@ def goal(
         image: goal image for an agent with one camera: uint8 ``(height, width, 3)``.
         state: goal state vector.
         text: the goal in words, for agents that perceive the task.
+        words: the goal in words, for models that read goals (``forethought words``), one for all
+            agents or one for each; in place of all else.
         observation: a whole goal observation, by keys, for agents with more sensors.
         distance: measure to use; None for the agent's own.
         running: weight of the distance at each imagined step before the last.
         terminal: weight of the distance at the last.
 
     Raises:
-        ForethoughtError: nothing was given, or both weights are zero.
+        ForethoughtError: nothing was given, anything beside words, or both weights are zero.
     """
-    keys = named_goal(image=image, state=state, text=text, observation=observation)
+    keys = named_goal(image=image, state=state, text=text, words=words, observation=observation)
     return Goal(observation=keys, distance=distance, running=running, terminal=terminal)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -88,6 +89,7 @@ def leave(
     image: np.ndarray | None = None,
     state: np.ndarray | None = None,
     text: str | None = None,
+    words: str | Sequence[str] | None = None,
     observation: Observation | None = None,
     distance: Distance | None = None,
     running: float = 1.0,
@@ -99,7 +101,8 @@ def leave(
         beyond: how far to go, in units of the distance: model steps, where the agent has a critic.
         image: see :func:`forethought.cost.goal`, as the others.
         state: a state vector.
-        text: in words.
+        text: in words, for agents that perceive the task.
+        words: in words, see :func:`forethought.cost.goal`.
         observation: a whole observation, by keys.
         distance: measure to use; None for the agent's own.
         running: weight of each imagined step before the last.
@@ -108,7 +111,7 @@ def leave(
     Raises:
         ForethoughtError: nothing was shown, or the distance is not positive.
     """
-    shown = named_goal(image=image, state=state, text=text, observation=observation)
+    shown = named_goal(image=image, state=state, text=text, words=words, observation=observation)
     return Leave(
         observation=shown, distance=distance, beyond=beyond, running=running, terminal=terminal
     )
@@ -120,6 +123,7 @@ def keep_near(
     image: np.ndarray | None = None,
     state: np.ndarray | None = None,
     text: str | None = None,
+    words: str | Sequence[str] | None = None,
     observation: Observation | None = None,
     distance: Distance | None = None,
     running: float = 1.0,
@@ -132,7 +136,8 @@ def keep_near(
             critic.
         image: see :func:`forethought.cost.goal`, as the others.
         state: a state vector.
-        text: in words.
+        text: in words, for agents that perceive the task.
+        words: in words, see :func:`forethought.cost.goal`.
         observation: a whole observation, by keys.
         distance: measure to use; None for the agent's own.
         running: weight of each imagined step before the last.
@@ -141,7 +146,7 @@ def keep_near(
     Raises:
         ForethoughtError: nothing was shown, or the distance is negative.
     """
-    shown = named_goal(image=image, state=state, text=text, observation=observation)
+    shown = named_goal(image=image, state=state, text=text, words=words, observation=observation)
     return KeepNear(
         observation=shown, distance=distance, within=within, running=running, terminal=terminal
     )

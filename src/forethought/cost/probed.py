@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from forethought.cost.shown import keys_resolved, what_is_shown
+from forethought.cost.shown import latents_of, what_is_shown
 from forethought.cost.states import StateCost, StateTerm
 from forethought.cost.terms import BoundTerm, CostTerm, FunctionTerm, Sight
 from forethought.types import ForethoughtError, Imagination, Observation
@@ -49,7 +49,7 @@ class ProbedGoal(StateTerm):
         Raises:
             ForethoughtError: the agent has no such probe.
         """
-        goal = sight.encode(keys_resolved(self.observation, sight))
+        goal = latents_of(self.observation, sight)
         target = quantities_of(sight, goal, self.quantities)[:, None, None]
         return lambda latents: length(quantities_of(sight, latents, self.quantities) - target)
 

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from forethought.cost.critic import Embedding
 from forethought.cost.probed import quantities_of
-from forethought.cost.shown import keys_resolved, named_goal, what_is_shown
+from forethought.cost.shown import latents_of, named_goal, what_is_shown
 from forethought.cost.states import weigh_steps
 from forethought.cost.terms import BoundTerm, CostTerm, Sight
 from forethought.types import ForethoughtError, Imagination, Observation, unit_pushes
@@ -174,7 +174,7 @@ class RoadmapGoal(CostTerm):
                 has no such probe.
         """
         metric = self._metric(sight)
-        goals = sight.encode(keys_resolved(self.observation, sight))
+        goals = latents_of(self.observation, sight)
         atlas = _Atlas(generator=torch.Generator().manual_seed(self.seed))
 
         def distance_of(imagination: Imagination) -> Float[Tensor, "b n h"]:
@@ -309,6 +309,7 @@ def roadmap_goal(
     *,
     image: np.ndarray | None = None,
     state: np.ndarray | None = None,
+    words: str | Sequence[str] | None = None,
     observation: Observation | None = None,
 ) -> RoadmapGoal:
     """Be where the sensors would show this, by ways found in imagination.
@@ -316,12 +317,14 @@ def roadmap_goal(
     Args:
         image: goal image for an agent with one camera: uint8 ``(height, width, 3)``.
         state: goal state vector.
+        words: the goal in words, see :func:`forethought.cost.goal`.
         observation: a whole goal observation, by keys.
 
     Raises:
-        ForethoughtError: nothing was given.
+        ForethoughtError: nothing was given, or anything beside words.
     """
-    return RoadmapGoal(observation=named_goal(image=image, state=state, observation=observation))
+    shown = named_goal(image=image, state=state, words=words, observation=observation)
+    return RoadmapGoal(observation=shown)
 
 
 def novel(

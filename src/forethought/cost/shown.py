@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,8 @@ from forethought.types import (
 )
 
 CAMERA = "<camera>"
+WORDS = "<words>"
+"""Stands for all that would be seen, where a state is told in words."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,7 +46,7 @@ class ShownState(StateTerm):
         Raises:
             ForethoughtError: the observation lacks a key that the agent perceives.
         """
-        target = sight.encode(keys_resolved(self.observation, sight))
+        target = latents_of(self.observation, sight)
         return distance_to(target, self.distance or sight.distance)
 
 
@@ -53,14 +55,18 @@ def named_goal(
     image: np.ndarray | None = None,
     state: np.ndarray | None = None,
     text: str | None = None,
+    words: str | Sequence[str] | None = None,
     observation: Observation | None = None,
 ) -> Observation:
-    """A state by keys; which camera an image is for is found when the agent is known.
+    """A state by keys; which camera an image is for is found when the agent is known, and so is
+    which state words stand for.
 
     Raises:
-        ForethoughtError: nothing was given.
+        ForethoughtError: nothing was given, or anything beside words.
     """
     keys = dict(observation or {})
+    if words is not None:
+        keys[WORDS] = np.array(words)
     if text is not None:
         keys[TASK] = to_bytes(text)
     if image is not None:
@@ -69,7 +75,13 @@ def named_goal(
         keys[STATE] = np.asarray(state, dtype=np.float32)
     if not keys:
         raise ForethoughtError(
-            "show what is meant by an image, a state, a text or an observation; got none."
+            "show what is meant by an image, a state, a text or an observation, or say it in "
+            "words; got none."
+        )
+    if WORDS in keys and len(keys) > 1:
+        raise ForethoughtError(
+            f"words stand for all that is to be seen; found them beside {what_is_shown(keys)}. "
+            "Give one or the other."
         )
     return keys
 
@@ -107,9 +119,21 @@ def named_goals(
 
 def what_is_shown(observation: Observation) -> str:
     """In a few words, e.g. ``image and state``."""
-    known = {CAMERA: "image", STATE: "state", TASK: "text"}
+    known = {CAMERA: "image", STATE: "state", TASK: "text", WORDS: "words"}
     kinds = ("image" if key.startswith(IMAGES) else known.get(key, key) for key in observation)
     return " and ".join(dict.fromkeys(kinds)) or "observation"
+
+
+def latents_of(observation: Observation, sight: Sight) -> Float[Tensor, "_ k d"]:
+    """Latents of a state that is shown or told in words: one for all worlds, or one for each.
+
+    Raises:
+        ForethoughtError: it lacks a key that the agent perceives, or its words stand for nothing
+            that the agent knows.
+    """
+    if WORDS in observation:
+        return sight.meant([str(one) for one in np.atleast_1d(observation[WORDS])])
+    return sight.encode(keys_resolved(observation, sight))
 
 
 def keys_resolved(observation: Observation, sight: Sight) -> Observation:
@@ -138,7 +162,7 @@ def shown_states(
     Raises:
         ForethoughtError: they are for different numbers of worlds, or lack a key.
     """
-    latents = [sight.encode(keys_resolved(one, sight)) for one in observations]
+    latents = [latents_of(one, sight) for one in observations]
     counts = {len(one) for one in latents} - {1}
     if len(counts) > 1:
         raise ForethoughtError(

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from forethought.types import ActionSpace, Distance, Observation, Signature
+from forethought.types import ActionSpace, Distance, ForethoughtError, Observation, Signature
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -76,6 +76,19 @@ def stacked(bounds: tuple[Bounds, ...]) -> Bounds:
     )
 
 
+def no_words(sentences: Sequence[str]) -> Float[Tensor, "n k d"]:
+    """Of an agent that reads no goals in words.
+
+    Raises:
+        ForethoughtError: always.
+    """
+    raise ForethoughtError(
+        f"found a goal in words, {sentences[0]!r}, for a model that reads none. Teach it with "
+        "`forethought words RUN --data DATA --out RUN2`, from recordings that say in words what "
+        "was done, or show the goal."
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sight:
     """What a cost term may know of the agent it is bound to.
@@ -95,6 +108,7 @@ class Sight:
         in_vain: per agent ``(m, 2, k, d)`` imagined steps, from where to where, that it set out for
             and that did not come about; empty where the agent keeps no account.
         bounds: of a guardrail by name, for so many imagined steps.
+        meant: sentences to the latents ``(n, k, d)`` that they stand for.
     """
 
     encode: Callable[[Observation], Float[Tensor, "b k d"]]
@@ -109,3 +123,4 @@ class Sight:
     signature: Signature
     in_vain: Callable[[], Sequence[Float[Tensor, "_ 2 k d"]]] = tuple
     bounds: Callable[[str, int], Bounds] = lambda name, horizon: Bounds.none(horizon)
+    meant: Callable[[Sequence[str]], Float[Tensor, "n k d"]] = no_words

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,15 @@ from rich.progress import Progress
 from forethought.data.behaviours import Behaviour, explore
 from forethought.data.dataset import Dataset, open_dataset
 from forethought.data.store import EpisodeWriter, abandoned, append_to, create
-from forethought.types import ACTION, ArraySpec, Episode, ForethoughtError, Signature, World
+from forethought.types import (
+    ACTION,
+    ArraySpec,
+    Episode,
+    ForethoughtError,
+    Signature,
+    Telling,
+    World,
+)
 
 TRUTH = "observation.environment_state"
 """Key under which a simulated world's hidden quantities are recorded, for probes and pictures."""
@@ -33,7 +41,9 @@ def record(
 ) -> Dataset:
     """Records episodes of a world that is explored without any goal.
 
-    Row ``i`` holds the observation and the action that was taken on it. Episodes are recorded
+    Row ``i`` holds the observation and the action that was taken on it. Where the world says in
+    words what came about (:class:`forethought.types.Telling`), what it says of the last row is the
+    episode's task. Episodes are recorded
     ``world.num_worlds`` at a time and appended together; killed and called again with ``resume``,
     recording continues behind the last finished group, and the dataset ends the same as if it had
     never been interrupted.
@@ -115,14 +125,17 @@ def _explore(
         for key, value in observation.items()
     }
     actions: list[np.ndarray] = []
+    told: Sequence[str] = [""] * group
     for row in range(length):
         for key, value in observation.items():
             recorded[key][row] = value
+        if row + 1 == length and isinstance(world, Telling):
+            told = world.told()
         action = act(observation)
         actions.append(np.array(action))
         observation = {**world.step(action), **_truth(world)}
     recorded[ACTION] = np.stack(actions)
-    return [_episode(recorded, copy) for copy in range(group)]
+    return [_episode(recorded, copy, told[copy]) for copy in range(group)]
 
 
 def _truth(world: World) -> dict[str, np.ndarray]:
@@ -130,7 +143,7 @@ def _truth(world: World) -> dict[str, np.ndarray]:
     return {TRUTH: np.stack(list(truth.values()), axis=1).astype(np.float32)} if truth else {}
 
 
-def _episode(recorded: Mapping[str, np.ndarray], copy: int) -> Episode:
+def _episode(recorded: Mapping[str, np.ndarray], copy: int, told: str) -> Episode:
     values = {key: value[:, copy] for key, value in recorded.items()}
     action = values.pop(ACTION)
-    return Episode(observation=values, action=action)
+    return Episode(observation=values, action=action, task=told)

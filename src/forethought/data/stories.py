@@ -16,7 +16,7 @@ from types import MappingProxyType
 
 import torch
 
-from forethought.types import ForethoughtError
+from forethought.types import ForethoughtError, words_of
 
 TASKS: Mapping[int, str] = MappingProxyType(
     {
@@ -44,7 +44,6 @@ TASKS: Mapping[int, str] = MappingProxyType(
 )
 """The names of the bAbI tasks by their numbers."""
 
-_WORD = re.compile(r"\w+")
 _LINE = re.compile(r"(\d+) (.+)")
 
 
@@ -135,7 +134,7 @@ def parse_stories(lines: Iterable[str], where: str) -> list[Story]:
         if found[1] == "1" and sentences:
             stories.append(Story(sentences=tuple(sentences), questions=tuple(questions)))
             sentences, questions = [], []
-        words = tuple(_WORD.findall(parts[0].lower()))
+        words = words_of(parts[0])
         if len(parts) == 1:
             sentences.append(words)
         else:

@@ -58,28 +58,55 @@ class ByteTextConfig(EncoderConfig):
         return 1, self.width
 
 
-class ByteText(nn.Module):
-    """Bytes and their places to tokens, transformer blocks, the mean over what is not padding."""
+class SymbolText(nn.Module):
+    """Symbols and their places to vectors, transformer blocks, the mean over what is said.
+
+    Args:
+        symbols: how many there are; the first stands for nothing said.
+        longest: symbols of the longest text.
+        hidden: width inside; a multiple of ``heads``.
+        depth: transformer blocks.
+        heads: of attention in each.
+        width: of what comes out.
+    """
+
+    def __init__(
+        self, symbols: int, longest: int, *, hidden: int, depth: int, heads: int, width: int
+    ) -> None:
+        super().__init__()
+        self.letters = nn.Embedding(symbols, hidden)
+        self.places = nn.Embedding(longest, hidden)
+        self.blocks = nn.ModuleList([TransformerBlock(hidden, heads) for _ in range(depth)])
+        self.norm = nn.LayerNorm(hidden)
+        self.head = nn.Linear(hidden, width)
+
+    def read(self, symbols: Int[Tensor, "m s"]) -> Float[Tensor, "m w"]:
+        """One vector for each text, zeros after its end; something must be said in each."""
+        said = symbols != 0
+        tokens = self.letters(symbols) + self.places.weight[: symbols.shape[1]]
+        for block in self.blocks:
+            tokens = block(tokens, said.unsqueeze(1))
+        return self.head(_mean(self.norm(tokens), said))
+
+
+class ByteText(SymbolText):
+    """A text by its bytes, see :class:`ByteTextConfig`."""
 
     def __init__(self, config: ByteTextConfig, length: int) -> None:
-        super().__init__()
-        self.letters = nn.Embedding(START + 1, config.hidden)
-        self.places = nn.Embedding(length + 1, config.hidden)
-        self.blocks = nn.ModuleList(
-            [TransformerBlock(config.hidden, config.heads) for _ in range(config.depth)]
+        super().__init__(
+            START + 1,
+            length + 1,
+            hidden=config.hidden,
+            depth=config.depth,
+            heads=config.heads,
+            width=config.width,
         )
-        self.norm = nn.LayerNorm(config.hidden)
-        self.head = nn.Linear(config.hidden, config.width)
 
     def forward(self, values: UInt8[Tensor, "n f l"]) -> Float[Tensor, "n 1 d"]:
         """One token per observation, of the text in its latest frame."""
         texts, which = _distinct(values)
         letters = nn.functional.pad(texts.long(), (1, 0), value=START)
-        said = letters != 0
-        tokens = self.letters(letters) + self.places.weight
-        for block in self.blocks:
-            tokens = block(tokens, said.unsqueeze(1))
-        return self.head(_mean(self.norm(tokens), said))[which].unsqueeze(1)
+        return self.read(letters)[which].unsqueeze(1)
 
 
 @register
@@ -185,6 +212,7 @@ __all__ = [
     "ByteTextConfig",
     "PretrainedText",
     "PretrainedTextConfig",
+    "SymbolText",
     "TextArchitecture",
     "to_bytes",
     "to_text",

@@ -56,6 +56,12 @@ def _two_rooms_sign(num_worlds: int) -> World:
     return TwoRoomsSign(num_worlds)
 
 
+def _two_rooms_told(num_worlds: int) -> World:
+    from forethought.worlds.two_rooms_told import TwoRoomsTold
+
+    return TwoRoomsTold(num_worlds)
+
+
 def _rooms_maze(num_worlds: int) -> World:
     from forethought.worlds.rooms_maze import RoomsMaze
 
@@ -131,6 +137,11 @@ _worlds = {
             name="two_rooms_sign",
             description="a narrow field of view: a sign seen once says which of two doors is safe",
             make=_two_rooms_sign,
+        ),
+        WorldEntry(
+            name="two_rooms_told",
+            description="the two rooms, and recordings that say in words where they came to",
+            make=_two_rooms_told,
         ),
         WorldEntry(
             name="rooms_maze",
