@@ -244,6 +244,11 @@ HEADLINES = [
         "LeWM imported: five steps imagined, our time over the peer's",
     ),
     (
+        "words",
+        "seed 0: success, words over pictures of their middle",
+        "two rooms, goals in sentences never said before: success over that of pictures",
+    ),
+    (
         "text_model",
         "next byte, seed 0: held-out nats a character",
         "tinyshakespeare, held-out nats a character",

@@ -5,7 +5,7 @@ Nothing here changes while acting.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -30,8 +30,15 @@ def sight_of(model: Model) -> Sight:
         space=model.world_model.action_space,
         block=model.config.world_model.action_block,
         signature=model.signature,
-        meant=no_words if model.words is None else model.words.meant,
+        meant=_meaning(model),
     )
+
+
+def _meaning(model: Model) -> Callable[[Sequence[str]], Float[Tensor, "n k d"]]:
+    """What sentences stand for, in the model's own measure."""
+    if model.words is None:
+        return no_words
+    return partial(model.words.meant, distance=model.distance)
 
 
 SMALL = 100_000

@@ -218,7 +218,7 @@ def test_screening_needs_a_sketch(written, model) -> None:
 
 def test_every_example_of_an_error_is_right(written) -> None:
     """What errors tell people to write can be written."""
-    inside = {"image": "goal", "state": "goal", "quantities": "goal", "region": "goal"}
+    inside = ("image", "words", "state", "quantities", "region")
     for key, example in EXAMPLES.items():
         if key in TaskPart.model_fields:
             text = example
@@ -281,7 +281,7 @@ BAD = [
     ("budget: {fast: very}", 3, "budget.fast", "expected exact"),
     ("budget: {reuse: {surprise: 0.1}}", 3, "budget.reuse.longest", "expected it in"),
     ("goal: {imag: goal.png}", 2, "goal.imag", "Did you mean 'image'?"),
-    ("goal: {}", 2, "goal", "expected exactly one of image, state, quantities, region"),
+    ("goal: {}", 2, "goal", "expected exactly one of image, words, state, quantities, region"),
     ("goal: {state: [1], region: {x: [1, 2]}}", 2, "goal", "found state and region"),
     ("goal: here", 2, "goal", "expected a mapping"),
     ("goal: {image: no.png}", 2, "goal.image", "expected a picture beside the task file"),

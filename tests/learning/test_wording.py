@@ -143,16 +143,15 @@ def test_held_out_states_are_found_by_their_words(folder) -> None:
 
 
 def test_words_that_were_never_said_together_mean_their_place(taught) -> None:
-    assert taught.words is not None
-    (place,) = taught.words.meant(["Go to the EAST, above!"])[:, 0].tolist()
+    (place,) = sight_of(taught).meant(["Go to the EAST, above!"])[:, 0].tolist()
     assert place[0] > 0 > place[1]
 
 
 def test_every_sentence_of_several_has_its_own_place(taught) -> None:
-    assert taught.words is not None
+    sight = sight_of(taught)
     sentences = ["go far left, up", "go far right, down"]
-    both = taught.words.meant(sentences)
-    alone = torch.cat([taught.words.meant([one]) for one in sentences])
+    both = sight.meant(sentences)
+    alone = torch.cat([sight.meant([one]) for one in sentences])
     torch.testing.assert_close(both, alone)
     assert both[0, 0, 0] < 0 < both[1, 0, 0]
 

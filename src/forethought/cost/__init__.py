@@ -25,6 +25,7 @@ from forethought.cost.critic import (
 from forethought.cost.curiosity import Curiosity, curiosity
 from forethought.cost.fear import Fear, FearConfig, fears_of, load_fear
 from forethought.cost.goal import Goal, GoalAmong, goal, goal_among
+from forethought.cost.goal_reader import GoalReader, GoalReaderConfig
 from forethought.cost.guardrail import Guardrail, guardrail
 from forethought.cost.likeness import Unlike
 from forethought.cost.live import AdaptationConfig, CalibrationWarning, LiveBounds
@@ -77,6 +78,8 @@ __all__ = [
     "FunctionTerm",
     "Goal",
     "GoalAmong",
+    "GoalReader",
+    "GoalReaderConfig",
     "GridMetricDistanceConfig",
     "Guardrail",
     "InVain",

@@ -5,9 +5,10 @@ sentence lies near the states that it may be said of (CLIP, Radford et al., 2021
 is :mod:`forethought.learning.wording`'s affair.
 
 How like a sentence an imagined state is says little about how far it is from what is meant, so that
-words are not sought in that space. They are looked up: the reader keeps states that were recorded,
-and the one that is most like the words is sought as a goal that is shown would be, by the agent's
-own way of seeking.
+words are not sought in that space. They are looked up: the reader keeps states that were recorded.
+How likely the words mean each of them is what learning has made of likeness, and the state of least
+expected distance to what is meant is sought as a goal that is shown would be, by the agent's own
+way of seeking. It lies within what the words may mean, not at its edge.
 """
 
 from __future__ import annotations
@@ -24,10 +25,12 @@ from torch.nn import functional
 from forethought.config import register
 from forethought.perception.encoders import mlp
 from forethought.perception.text import SymbolText
-from forethought.types import ForethoughtError, words_of
+from forethought.types import Distance, ForethoughtError, words_of
 
 NEAREST = 3
 """Known words that are told beside an unknown one."""
+ROWS = 16
+"""States whose distances to all others are taken at once."""
 
 
 @register
@@ -44,6 +47,7 @@ class GoalReaderConfig:
         heads: of attention in each.
         looking: width of each hidden layer between a latent and that space.
         remembered: recorded states that it knows.
+        likely: how many of them, at most, a sentence may mean.
 
     Raises:
         ForethoughtError: no places for words, or no states to know.
@@ -57,12 +61,13 @@ class GoalReaderConfig:
     heads: int = 4
     looking: tuple[int, ...] = (128, 128)
     remembered: int = 2000
+    likely: int = 256
 
     def __post_init__(self) -> None:
-        if min(self.longest, self.remembered) < 1:
+        if min(self.longest, self.remembered, self.likely) < 1:
             raise ForethoughtError(
                 f"a reader of goals needs a place for a word and a state to know; found "
-                f"longest={self.longest}, remembered={self.remembered}."
+                f"longest={self.longest}, remembered={self.remembered} and likely={self.likely}."
             )
 
     def build(self, tokens: int, width: int) -> GoalReader:
@@ -154,14 +159,19 @@ class GoalReader(nn.Module):
         return likeness * self.sharpness.exp().clamp(max=100.0)
 
     @torch.no_grad()
-    def meant(self, sentences: Sequence[str]) -> Float[Tensor, "n k d"]:
+    def meant(self, sentences: Sequence[str], distance: Distance) -> Float[Tensor, "n k d"]:
         """The recorded state that each sentence stands for.
+
+        Args:
+            sentences: goals in words.
+            distance: from a state to another; in it the state chosen has least way to go to
+                whatever else the sentence may mean.
 
         Raises:
             ForethoughtError: see :meth:`numbers`; or no state is as like a sentence as is usual.
         """
-        best, which = self.likeness(self.numbers(sentences), self.states).max(1)
-        for sentence, found in zip(sentences, best.tolist(), strict=True):
+        likeness = self.likeness(self.numbers(sentences), self.states)
+        for sentence, found in zip(sentences, likeness.amax(1).tolist(), strict=True):
             if found < float(self.least):
                 raise ForethoughtError(
                     f"no recorded state is like the goal {sentence!r}: the nearest has a likeness "
@@ -169,4 +179,12 @@ class GoalReader(nn.Module):
                     f"{float(self.least):.2f}. Say it otherwise, or record such states with words "
                     "and learn again."
                 )
-        return self.states[which]
+        chances = self.sharpened(likeness).softmax(1)
+        return torch.stack([self._middle(chance, distance) for chance in chances])
+
+    def _middle(self, chances: Float[Tensor, " m"], distance: Distance) -> Float[Tensor, "k d"]:
+        """Of the states that are most likely meant, that of least expected distance to the one."""
+        chance, which = chances.topk(min(self.config.likely, len(chances)))
+        states = self.states[which]
+        ways = [distance(some[:, None], states[None]) @ chance for some in states.split(ROWS)]
+        return states[torch.cat(ways).argmin()]

@@ -24,6 +24,7 @@ from forethought.learning.remembering import open_memory, remember
 from forethought.learning.sketching import SketchReport, SketchTrainingConfig, train_sketch
 from forethought.learning.train import TrainConfig, train
 from forethought.learning.trainer import OptimiserConfig
+from forethought.learning.wording import WordsReport, WordsTrainingConfig, learn_words
 
 __all__ = [
     "AnchoredError",
@@ -55,10 +56,13 @@ __all__ = [
     "SketchTrainingConfig",
     "SquaredError",
     "TrainConfig",
+    "WordsReport",
+    "WordsTrainingConfig",
     "action_chunks",
     "calibrate",
     "distill",
     "learn_unlike",
+    "learn_words",
     "open_memory",
     "pretrain",
     "pretraining_of",

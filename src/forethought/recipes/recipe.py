@@ -10,7 +10,6 @@ from forethought.actor.gate import Gate
 from forethought.agent import Agent
 from forethought.cost.goal import goal
 from forethought.cost.guardrail import Guardrail
-from forethought.cost.shown import WORDS
 from forethought.cost.terms import Cost, CostTerm
 from forethought.evaluation.planning import PlanningProtocol
 from forethought.evaluation.prediction import PredictionProtocol
@@ -69,7 +68,7 @@ class Acting:
         gate: Gate | None = None,
         replan_every: int | None = None,
     ) -> Agent:
-        """An agent that seeks goal observations ``(b, ...)``, or what words say.
+        """An agent that seeks goal observations ``(b, ...)``.
 
         Args:
             model: what it has learned.
@@ -81,11 +80,10 @@ class Acting:
             gate: when its policy answers in place of a search; None to search always.
             replan_every: world steps that are executed; None for as many as it always executes.
         """
-        told = WORDS in goals
-        seen = {key: goals[key] for key in model.world_model.perception.keys if not told}
+        seen = {key: goals[key] for key in model.world_model.perception.keys}
         return Agent(
             model,
-            cost=self.goal(observation=goals if told else seen),
+            cost=self.goal(observation=seen),
             actor=self.planner,
             num_agents=num_agents,
             replan_every=replan_every or self.replan_every,

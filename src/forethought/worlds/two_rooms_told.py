@@ -211,6 +211,10 @@ class TwoRoomsTold(TwoRooms):
         """``b`` sentences that ask for what each copy's goal is; none is said of a recording."""
         return list(self._asked)
 
+    def sought(self) -> list[Place]:
+        """``b`` places that these sentences mean."""
+        return list(self._place)
+
     def told(self) -> list[str]:
         """See :class:`forethought.types.Telling`."""
         return [
