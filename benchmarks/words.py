@@ -26,6 +26,7 @@ from forethought import data, recipes, worlds
 from forethought.agent import Agent
 from forethought.cost.shown import named_goal
 from forethought.cost.terms import Cost, CostTerm, term
+from forethought.data import Dataset
 from forethought.evaluation.statistics import Estimate, wilson
 from forethought.learning.folder import SUMMARY
 from forethought.learning.wording import learn_words
@@ -34,12 +35,12 @@ from forethought.senses import sight_of
 from forethought.types import ForethoughtError, Imagination, Observation
 from forethought.worlds.picture import CAMERA
 from forethought.worlds.two_rooms_told import TwoRoomsTold
-from harness import Benchmark, Figure, estimate, figure, main
+from harness import WORK, Benchmark, Figure, estimate, figure, main
 
 NAME = "two_rooms_told"
 EPISODES = 800
 """Of which three quarters are told in words: about six hundred sentences."""
-FIRST_TASK = 1_000_000
+FIRST_TASK = 3_000_000
 TASKS = 300
 BUDGET, HOLD = 120, 10
 RESAMPLES = 4000
@@ -52,7 +53,16 @@ def measure(benchmark: Benchmark) -> None:
 
 def told(folder: Path, seed: int) -> Sequence[Figure]:
     prefix = f"seed {seed}: "
-    recipe = recipes.get("two_rooms")
+    model, recording = trained(seed)
+    began = time.thread_time()
+    model = learn_words(model, recording, folder / "words", visible=False)
+    seconds = time.thread_time() - began
+    return [*learned(prefix, folder / "words", seconds), *acted(prefix, model)]
+
+
+def trained(seed: int) -> tuple[Model, Dataset]:
+    """A model that knows no words yet, and its recordings; made once."""
+    recipe, folder = recipes.get("two_rooms"), WORK / "told" / f"seed{seed}"
     assert recipe.recording is not None
     recording = data.record(
         worlds.make(NAME, recipe.recording.num_worlds),
@@ -60,15 +70,13 @@ def told(folder: Path, seed: int) -> Sequence[Figure]:
         num_episodes=EPISODES,
         episode_length=recipe.recording.episode_length,
         seed=seed,
+        resume=True,
         visible=False,
     )
-    model = recipes.train(
-        recording, recipe="two_rooms", out=folder / "run", seed=seed, visible=False
-    )
-    began = time.thread_time()
-    model = learn_words(model, recording, folder / "words", visible=False)
-    seconds = time.thread_time() - began
-    return [*learned(prefix, folder / "words", seconds), *acted(prefix, model)]
+    run = folder / "run"
+    return recipes.train(
+        recording, recipe=recipe.name, out=run, seed=seed, resume=True, visible=False
+    ), recording
 
 
 def learned(prefix: str, folder: Path, seconds: float) -> list[Figure]:

@@ -12,13 +12,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from forethought.config import register
 from forethought.cost.goal_reader import GoalReader, GoalReaderConfig
-from forethought.data.store import Dataset, EpisodeArrays
+from forethought.data.store import Dataset
 from forethought.learning.calibrating import check_recorded
 from forethought.learning.checkpoint import step_generator
 from forethought.learning.folder import METRICS, SUMMARY, claim_folder
@@ -120,14 +121,14 @@ class Heard:
     latents: Float[Tensor, "n r k d"]
 
     @classmethod
-    def of(cls, model: Model, arrays: EpisodeArrays, tasks: Sequence[str], last: int) -> Heard:
-        """The episodes of which something is said."""
-        said = [place for place, text in enumerate(tasks) if words_of(text)]
-        ends = arrays.offsets[1:][said, None] - 1 - torch.arange(last)
-        rows = ends.maximum(arrays.offsets[:-1][said, None])
-        latents = shown_states(model, arrays, rows.flatten())
+    def of(cls, model: Model, data: Dataset, episodes: Sequence[int], last: int) -> Heard:
+        """Those of some episodes of which something is said."""
+        tasks = data.tasks
+        said = np.array([one for one in episodes if words_of(tasks[one])], np.int64)
+        steps = np.maximum(data.lengths[said, None] - 1 - np.arange(last), 0)
+        latents = shown_states(model, data, said.repeat(last), steps.reshape(-1))
         return cls(
-            sentences=tuple(tasks[place] for place in said),
+            sentences=tuple(tasks[one] for one in said),
             latents=latents.unflatten(0, (len(said), last)),
         )
 
@@ -146,14 +147,18 @@ class Heard:
 
 @torch.no_grad()
 def shown_states(
-    model: Model, arrays: EpisodeArrays, rows: Int[Tensor, " n"]
+    model: Model, data: Dataset, episodes: np.ndarray, steps: np.ndarray
 ) -> Float[Tensor, "n k d"]:
-    """Latents of recorded rows, shown as goals are: still."""
-    keys = model.world_model.perception.keys
-    parts = [
-        encode_still(model, {key: arrays.observation[key][some].numpy() for key in keys})
-        for some in rows.split(CHUNK)
-    ]
+    """Latents of single rows, ``steps[i]`` of ``episodes[i]``, shown as goals are: still."""
+    keys, world_model = model.world_model.perception.keys, model.world_model
+    parts = [world_model.low.new_zeros(0, world_model.num_tokens, world_model.width)]
+    for first in range(0, len(episodes), CHUNK):
+        some = slice(first, first + CHUNK)
+        seen = {
+            key: data.frames(key, episodes[some], steps[some], image_size=model.image_size)
+            for key in keys
+        }
+        parts.append(encode_still(model, seen))
     return torch.cat(parts)
 
 
@@ -262,22 +267,16 @@ def learn_words(
     """
     out, config = Path(out), config or WordsTrainingConfig()
     train_ids, held_out_ids = _episodes(model, data, config)
-    tasks = data.tasks
-    _check(model, data, [tasks[i] for i in train_ids])
+    _check(model, data, train_ids)
     claim_folder(out, {"words": config, "model": digest(model)}, data, resume=resume)
     if (out / CONFIG).exists():
         return load_model(out)
-    keys = list(model.world_model.perception.keys)
-    arrays, others = (
-        data.load(ids, keys=keys, image_size=model.image_size, cache=out)
-        for ids in (train_ids, held_out_ids)
-    )
-    heard = Heard.of(model, arrays, [tasks[i] for i in train_ids], config.last)
-    whole = with_part(model, config.seed, words=_known(config.reader, heard, arrays))
+    heard = Heard.of(model, data, train_ids, config.last)
+    rows = int(data.lengths[train_ids].sum())
+    whole = with_part(model, config.seed, words=_known(config.reader, heard, rows))
     reader = whole.words
     assert reader is not None
-    held_out = Heard.of(model, others, [tasks[i] for i in held_out_ids], config.last)
-    held_out = held_out.known_to(reader.config)
+    held_out = Heard.of(model, data, held_out_ids, config.last).known_to(reader.config)
     loop = Loop(
         config=LoopConfig(seed=config.seed, visible=visible, checkpoint_s=checkpoint_s),
         learner=reader,
@@ -285,7 +284,7 @@ def learn_words(
         metrics=JSONLines(out / METRICS),
     )
     progress = loop.run(WordsStage(config, reader, heard, held_out), loop.resume())
-    _remember(model, reader, arrays, config.seed)
+    _remember(model, reader, data, train_ids, config.seed)
     reader.least.copy_(least_like(reader, [*heard.sentences, *held_out.sentences]))
     report = report_of(reader, heard, held_out)
     summary = {**asdict(report), "chance": report.chance, "seconds": dict(progress.seconds)}
@@ -326,7 +325,7 @@ def _episodes(
     return [i for i in range(data.num_episodes) if i not in set(held_out)], held_out
 
 
-def _check(model: Model, data: Dataset, tasks: Sequence[str]) -> None:
+def _check(model: Model, data: Dataset, episodes: Sequence[int]) -> None:
     """Refuses what no words can be learned from, before any work."""
     if TASK in model.world_model.perception.keys:
         raise ForethoughtError(
@@ -334,24 +333,25 @@ def _check(model: Model, data: Dataset, tasks: Sequence[str]) -> None:
             "goal by goal(text=...), or train a model that does not perceive it."
         )
     check_recorded(model, data, None)
-    said = {words_of(text) for text in tasks} - {()}
+    tasks = data.tasks
+    said = {words_of(tasks[one]) for one in episodes} - {()}
     if len(said) < 2:
         raise ForethoughtError(
-            f"{data.path}: {len(tasks)} episodes to learn from say "
+            f"{data.path}: {len(episodes)} episodes to learn from say "
             f"{'nothing' if not said else 'all the same'} in words (`task`); expected different "
             "sentences of what was done. Record a world that tells it (two_rooms_told), or import "
             "recordings with tasks."
         )
 
 
-def _known(reader: GoalReaderConfig, heard: Heard, arrays: EpisodeArrays) -> GoalReaderConfig:
-    """A reader with the words of what was heard."""
+def _known(reader: GoalReaderConfig, heard: Heard, rows: int) -> GoalReaderConfig:
+    """A reader with the words of what was heard, that remembers as many states as there are."""
     every = [words_of(text) for text in heard.sentences]
     return replace(
         reader,
         words=tuple(sorted({word for words in every for word in words})),
         longest=max(map(len, every)),
-        remembered=min(reader.remembered, int(arrays.offsets[-1])),
+        remembered=min(reader.remembered, rows),
     )
 
 
@@ -364,8 +364,14 @@ def least_like(reader: GoalReader, sentences: Sequence[str]) -> Float[Tensor, ""
 
 
 @torch.no_grad()
-def _remember(model: Model, reader: GoalReader, arrays: EpisodeArrays, seed: int) -> None:
+def _remember(
+    model: Model, reader: GoalReader, data: Dataset, episodes: Sequence[int], seed: int
+) -> None:
     """States that words may stand for, drawn from all that was recorded."""
     generator = step_generator(seed, "states", 0)
-    rows = torch.randperm(int(arrays.offsets[-1]), generator=generator)[: len(reader.states)]
-    reader.states.copy_(shown_states(model, arrays, rows.sort().values))
+    ends = data.lengths[list(episodes)].cumsum()
+    drawn = torch.randperm(int(ends[-1]), generator=generator)[: len(reader.states)]
+    rows = drawn.sort().values.numpy()
+    which = np.searchsorted(ends, rows, side="right")
+    steps = rows - (ends - data.lengths[list(episodes)])[which]
+    reader.states.copy_(shown_states(model, data, np.asarray(episodes)[which], steps))
