@@ -155,7 +155,9 @@ def shown_states(
     for first in range(0, len(episodes), CHUNK):
         some = slice(first, first + CHUNK)
         seen = {
-            key: data.frames(key, episodes[some], steps[some], image_size=model.image_size)
+            key: data.frames(
+                key, episodes[some].tolist(), steps[some].tolist(), image_size=model.image_size
+            )
             for key in keys
         }
         parts.append(encode_still(model, seen))
