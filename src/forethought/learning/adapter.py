@@ -147,6 +147,7 @@ class Adapter:
     ) -> None:
         self.model, self.anchors, self.config = model, anchors, config or AdaptingConfig()
         self._predictor, self._now = predictor_of(model), now
+        anchors.tell(self._predictor)
         self.block = model.config.world_model.action_block
         self.versions, self.acting = [version_of(model)], 0
         self._learner = Learner(self._predictor, anchors, self.config)

@@ -27,6 +27,10 @@ from forethought.world_model.world_model import WorldModelConfig
 CHUNK = 256
 SMALLEST = 1e-4
 """Errors are told apart down to this share of the squared change in a model step."""
+HALVED = 0.1
+"""Share of that by which pushes may be foreseen worse in two halves than as a whole."""
+MOST_PARTS = 4
+"""Parts of a push that goes further than any recorded one, at most."""
 
 
 @register
@@ -154,6 +158,8 @@ class Anchors:
         usual: mean and deviation of the logarithm of how surprising they are.
         likeness: 99 % of recorded latents lie this near to another episode's, squared.
         floor: squared error that 10 % of recorded transitions stay below: less is no difference.
+        reach: ``(c,)`` standardised: how far the pushes of a world step go, from none.
+        parts: in how many a longer one may be taken; 1 where halves do not come to the whole.
     """
 
     transitions: Transitions
@@ -161,6 +167,8 @@ class Anchors:
     usual: tuple[float, float]
     likeness: float
     floor: float
+    reach: Float[Tensor, " c"]
+    parts: int
 
     @classmethod
     @torch.no_grad()
@@ -196,7 +204,14 @@ class Anchors:
             usual=(float(logs.mean()), max(0.25, float(logs.std()))),
             likeness=float(torch.quantile(far, 0.99)),
             floor=max(float(torch.quantile(errors, 0.1)), SMALLEST * change),
+            reach=_reach(predictor, transitions),
+            parts=_parts(model, transitions, float(errors.mean()) + HALVED * change),
         )
+
+    def tell(self, predictor: AdaptedPredictor) -> None:
+        """Makes a predictor know how far recorded pushes go, and whether longer ones have parts."""
+        predictor.reach.copy_(self.reach)
+        predictor.parts.fill_(self.parts)
 
     def unlike(self, latents: Float[Tensor, "n k d"]) -> Float[Tensor, " n"]:
         """Mean squared difference from the nearest recorded latent."""
@@ -219,6 +234,26 @@ class Anchors:
         mean, deviation = self.usual
         least = torch.tensor(max(surprise, SMALLEST * self.change))
         return (float(least.log()) - mean) / deviation
+
+
+def _reach(predictor: AdaptedPredictor, transitions: Transitions) -> Float[Tensor, " c"]:
+    """How far recorded pushes go in a world step."""
+    far = (transitions.actions - predictor.still).abs().flatten(0, 1)
+    return far.unflatten(1, (predictor.block, -1)).amax((0, 1)).clamp_min(1e-6)
+
+
+@torch.no_grad()
+def _parts(model: Model, transitions: Transitions, limit: float) -> int:
+    """In how many parts a push may be taken: where the world goes on by itself, or remembers more
+    than is seen in one state, two halves are not the whole."""
+    predictor = predictor_of(model)
+    if model.signature.action.discrete or predictor.inner.window > 1:
+        return 1
+    taken = _copied(predictor, transitions.latents[:, -1:], transitions.actions[:, -1:])
+    halves = torch.full((len(taken[0]),), 2, device=taken[0].device)
+    after = _mean(predictor, predictor.in_parts(*taken, halves))
+    error = float((after - transitions.after).square().mean())
+    return MOST_PARTS if error <= limit else 1
 
 
 def recorded(
@@ -344,12 +379,14 @@ def adaptable(model: Model, *, history: int = 2, rank: int = 16) -> Model:
                 "trained without."
             )
     own = model.config.world_model.predictor
-    config = AdaptedPredictorConfig(inner=own, history=history, rank=rank)
+    block = model.config.world_model.action_block
+    config = AdaptedPredictorConfig(inner=own, history=history, rank=rank, block=block)
     adapted = copy.deepcopy(model).eval()
     world_model = adapted.world_model
     width = world_model.num_tokens * world_model.width
     predictor = AdaptedPredictor(config, world_model.predictor, width, world_model.action_width)
     world_model.predictor = predictor.to(model.device).eval()
+    predictor.still.copy_(world_model.normalise(torch.zeros_like(predictor.still)))
     _configured(adapted, replace(model.config.world_model, predictor=config))
     return adapted
 

@@ -117,6 +117,7 @@ def adapt_to(
     learn, hold = _split(recent, config.held_out)
     lessons, held = (arrays_of(model, recent, part) for part in (learn, hold))
     anchors = Anchors.of(adapted, episodes_for(model, older), seed=own.seed)
+    anchors.tell(predictor_of(adapted))
     before = _error(adapted, held)
     known = float(errors_of(predictor_of(adapted), None, anchors.transitions).mean())
     copied, _ = recorded(adapted, held)
