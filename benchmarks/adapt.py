@@ -41,7 +41,7 @@ from forethought.learning.adapting_agent import AdaptingAgent
 from forethought.learning.calibrating import episodes_for
 from forethought.model import Model
 from forethought.recipes.recipe import Acting
-from forethought.worlds.changed import ChangeConfig, Changed
+from forethought.worlds.changed import CHANGES, ChangeConfig, Changed
 from forethought.worlds.picture import SIZE
 from forethought.worlds.two_rooms import FIXED
 from harness import Benchmark, Figure, figure, main
@@ -49,18 +49,12 @@ from harness import Benchmark, Figure, figure, main
 LIVED = 2000
 BUDGET = 150
 HOLD = 10
-TASKS = 100
+TASKS = 60
 FIRST_TASK, FIRST_LIVED, LIVES = 1_000_000, 500_000, 10_000
 SEARCH = CEM(
     horizon=2, num_samples=64, num_iterations=5, num_elites=8, shared_noise=0.9, held_share=0.25
 )
 OLD = ChangeConfig()
-CHANGES = {
-    "flip": ChangeConfig(flipped=(1,)),
-    "gain": ChangeConfig(gain=-1.5),
-    "friction": ChangeConfig(sliding=0.8),
-    "camera": ChangeConfig(camera=(4, 6)),
-}
 CONFIG = AdaptingConfig()
 
 
@@ -171,8 +165,8 @@ def measure_change(setup: Setup, name: str, folder: Path) -> Sequence[Figure]:
     back = kept(setup, copy.deepcopy(agent.model), OLD)
     said, tasks = f"{name}, seed {setup.seed}", shown(config)
     rate = partial(_rate, said)
-    share = lived[tasks].mean() / setup.original[tasks].mean()
-    lost = 100 * (setup.original.mean() - back.mean())
+    share = float(lived[tasks].mean() / setup.original[tasks].mean())
+    lost = float(100 * (setup.original.mean() - back.mean()))
     p99, bound = float(np.quantile(taken, 0.99)), 1000 * CONFIG.seconds_per_step
     hidden = []
     if not tasks.all():

@@ -43,3 +43,23 @@ def test_nothing_is_changed_where_that_would_not_help(
     again = ("adapt", tmp_path / "adapted", *words[2:], "--out", tmp_path / "twice")
     code, answer = ask(capsys, *again)
     assert code == 2 and "adapted already" in answer["error"]
+
+
+def test_a_run_is_adapted_by_acting(run: Path, recorded: Dataset, tmp_path: Path, capsys) -> None:
+    """What is saved is a run; what cannot be is refused before any work."""
+    out = tmp_path / "lived"
+    words = ("adapt", run, "--replay", recorded.path, "--out", out, "--tasks", 2, "--steps", 12)
+    code, answer = ask(capsys, *words, "--world", "two_rooms", "--change", "camera")
+    assert code == 0 and json.loads((out / "adapt.json").read_text()) == answer
+    assert 0 <= answer["before"] <= 1 and len(answer["ms"]) == 2
+    assert isinstance(Model.from_pretrained(out).world_model.predictor, AdaptedPredictor)
+    wrong = {
+        "one of both": (),
+        "choose among": ("--world", "two_rooms", "--change", "earthquake"),
+        "give it with --world": ("--data", recorded.path, "--change", "flip"),
+        "trained for": ("--world", "pendulum"),
+    }
+    for part, more in wrong.items():
+        code, answer = ask(capsys, *words[:5], tmp_path / "other", *more)
+        assert code == 2 and part in answer["error"]
+    assert not (tmp_path / "other").exists()

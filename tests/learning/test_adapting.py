@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from forethought import data
 from forethought.data.store import EpisodeArrays, create
@@ -30,7 +32,9 @@ from forethought.learning.adapting_agent import AdaptingAgent
 from forethought.learning.adapting_recorded import RecordedAdaptingConfig, adapt_to
 from forethought.model import Model
 from forethought.types import STATE, Episode, ForethoughtError
-from forethought.world_model import FastConfig
+from forethought.world_model import FastConfig, ResidualMLPConfig
+from forethought.world_model.adapted import AdaptedPredictor, AdaptedPredictorConfig
+from forethought.world_model.predictors import MarkovPredictor, ResidualMLP
 from point import BLOCK, SIGNATURE, Point, point_agent, point_model
 
 CONFIG = AdaptingConfig(
@@ -148,20 +152,54 @@ def test_a_flipped_axis_is_identified() -> None:
 
 
 def test_what_is_left_of_the_last_push_is_identified() -> None:
-    """On ice the step before acts as well: nothing but the map of earlier actions can say so."""
+    """On ice the world step before acts as well, be it of this model step or of the one before."""
     model = adaptable(point_model(), history=1, rank=1)
     anchors = Anchors.of(model, walks())
     transitions, _ = recorded(model, walks())
-    slid = transitions.after + 0.5 * transitions.actions[:, -2, -2:].unsqueeze(1)
+    pushes = transitions.actions.flatten(1).unflatten(1, (-1, 2))
+    left = 0.5 * pushes[:, -BLOCK - 1 : -1].sum(1, keepdim=True)
     learner = Learner(predictor_of(model), anchors, replace(CONFIG, replay=0.0, slow=0.0))
     for _ in range(400):
-        learner.update(replace(transitions, after=slid))
-    carried = learner.weights()["carried"][0]
-    # Both pushes of a model step act alike, so their sum is what is told.
-    told = carried.unflatten(0, (BLOCK, 2)).sum(0)
-    expected = torch.zeros(2, 2 * BLOCK)
-    expected[:, -2:] = 0.5 * torch.eye(2)
-    torch.testing.assert_close(told, expected, atol=0.02, rtol=0)
+        learner.update(replace(transitions, after=transitions.after + left))
+    told = learner.weights()["kernel"]
+    expected = torch.stack([share * torch.eye(2) for share in (1.0, 0.5, 0.0)])
+    torch.testing.assert_close(told, expected, atol=0.03, rtol=0)
+
+
+class Short(MarkovPredictor):
+    """A point between two walls, of which nothing is known beyond pushes of 1."""
+
+    def step(
+        self, latents: Float[Tensor, "n k d"], actions: Float[Tensor, "n a"]
+    ) -> Float[Tensor, "n k d"]:
+        for push in actions.unflatten(1, (BLOCK, 2)).clamp(-1, 1).unbind(1):
+            latents = (latents + push[:, None]).clamp(-2, 2)
+        return latents
+
+
+def test_what_goes_beyond_recorded_pushes_is_foreseen_part_by_part() -> None:
+    """In their order, since walls stand in the way; of the same pushes one by one."""
+    config = AdaptedPredictorConfig(inner=ResidualMLPConfig(), history=0, rank=1, block=BLOCK)
+    predictor = AdaptedPredictor(config, Short(), 2, 2 * BLOCK)
+    here = torch.zeros(3, 1, 1, 2)
+    pushes = torch.tensor([[2.7, -3.0, -2.7, 3.0], [0.5, 0.5, 0.5, 0.5], [1.5, 0, 1.5, 0]])
+    with torch.no_grad():
+        short = predictor(here, pushes[:, None])
+        predictor.parts.fill_(4)
+        whole = predictor(here, pushes[:, None])
+    places = [[-0.7, 1.0], [1.0, 1.0], [2.0, 0.0]]
+    torch.testing.assert_close(whole[:, 0], torch.tensor(places))
+    assert torch.equal(short[1], whole[1]) and not torch.allclose(short[0], whole[0])
+
+
+def test_where_halves_are_not_the_whole_nothing_is_taken_in_parts() -> None:
+    """As where the world goes on by itself: two half pushes take it twice as far."""
+    still, drifting = adaptable(point_model()), adaptable(point_model())
+    inner = predictor_of(drifting).inner
+    assert isinstance(inner, ResidualMLP)
+    inner.begin_linear(torch.zeros(2, 2), torch.eye(2).repeat(BLOCK, 1), torch.ones(2))
+    assert Anchors.of(still, walks()).parts > 1
+    assert Anchors.of(drifting, walks()).parts == 1
 
 
 def test_back_in_the_old_world_the_original_acts_again_exactly() -> None:
@@ -211,7 +249,7 @@ def test_replay_keeps_what_actions_that_amount_to_the_same_lead_to() -> None:
         for _ in range(300):
             learner.update(turned)
         told = adaptable(point_model(), history=0, rank=2)
-        front = {k: v for k, v in version_of(told).weights.items() if k in ("gain", "offset")}
+        front = {k: v for k, v in version_of(told).weights.items() if k in ("kernel", "offset")}
         put(told, Version(shift=(0, 0), weights={**learner.weights(), **front}))
         errors[replay] = float(errors_of(predictor_of(told), None, anchors.transitions).mean())
     assert errors[1.0] < 0.2 * errors[0.0]

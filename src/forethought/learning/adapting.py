@@ -71,7 +71,7 @@ class AdaptingConfig:
     recent: int = 600
     held_out: int = 50
     batch: int = 64
-    updates: int = 4
+    updates: int = 2
     learning_rate: float = 0.02
     slow: float = 0.15
     replay: float = 1.0

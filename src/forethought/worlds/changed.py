@@ -130,6 +130,27 @@ class Changed(Wrapped):
         return np.ascontiguousarray(images[:, rows][:, :, columns])
 
 
+CHANGES = {
+    "friction": ChangeConfig(sliding=0.8),
+    "camera": ChangeConfig(camera=(4, 6)),
+    "gain": ChangeConfig(gain=-1.5),
+    "flip": ChangeConfig(flipped=(1,)),
+}
+"""Sudden changes by name: pushes of which four fifths are left over, a camera that was pushed,
+pushes turned around and half as strong again, and the second entry of actions turned around."""
+
+
+def named(change: str) -> ChangeConfig:
+    """A change of :data:`CHANGES`.
+
+    Raises:
+        ForethoughtError: there is none of that name.
+    """
+    if change not in CHANGES:
+        raise ForethoughtError(f"there is no change {change!r}; choose among {sorted(CHANGES)}.")
+    return CHANGES[change]
+
+
 def changed(world: World, **settings: object) -> Changed:
     """A world after a change, by the fields of :class:`ChangeConfig`."""
     return Changed(world, replace(ChangeConfig(), **settings))
