@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from forethought.learning.adapting_live import LiveReport
     from forethought.learning.adapting_recorded import AdaptingReport
     from forethought.model import Model
+    from forethought.types import World
 
 REPORT = "adapt.json"
 Rows = Sequence[tuple[str, str]]
@@ -59,13 +60,13 @@ def run(arguments: Arguments) -> Answer:
 
     _check(arguments)
     model = load_model(arguments.run)
-    adapted, report = (_recorded if arguments.data else _lived)(arguments, model)
+    adapted, report, rows = (_recorded if arguments.data else _lived)(arguments, model)
     adapted.notes = {**model.notes, "adapted_from": arguments.run.name}
     adapted.save_pretrained(arguments.out)
     payload: dict[str, Any] = {"run": str(arguments.out), **report.to_json()}
     write_safely(arguments.out / REPORT, json.dumps(payload, indent=2).encode())
     told = [
-        *(_lived_rows(report, arguments) if arguments.world else _recorded_rows(report)),
+        *rows,
         ("pictures are moved by (rows, columns)", f"{report.shift}"),
         ("took", f"{report.seconds:.0f} s"),
     ]
@@ -100,7 +101,7 @@ def _check(arguments: Arguments) -> None:
             raise ForethoughtError(f"--{name} {getattr(arguments, name)}; give 1 or more.")
 
 
-def _recorded(arguments: Arguments, model: Model) -> tuple[Model, AdaptingReport]:
+def _recorded(arguments: Arguments, model: Model) -> tuple[Model, AdaptingReport, Rows]:
     """Adapts to recordings."""
     from forethought import data
     from forethought.learning.adapting import AdaptingConfig
@@ -111,16 +112,17 @@ def _recorded(arguments: Arguments, model: Model) -> tuple[Model, AdaptingReport
     own = AdaptingConfig(camera_range=arguments.camera_range, seed=arguments.seed)
     config = RecordedAdaptingConfig(adapting=own, updates=arguments.updates)
     with Console(stderr=True, quiet=arguments.json).status("adapting") as status:
-        return adapt_to(
+        adapted, report = adapt_to(
             model,
             recent,
             older,
             config,
             told=lambda step: status.update(f"adapting: {step} of {arguments.updates}"),
         )
+    return adapted, report, _recorded_rows(report)
 
 
-def _lived(arguments: Arguments, model: Model) -> tuple[Model, LiveReport]:
+def _lived(arguments: Arguments, model: Model) -> tuple[Model, LiveReport, Rows]:
     """Adapts by acting."""
     from forethought import data, recipes, worlds
     from forethought.learning.adapting import AdaptingConfig
@@ -130,7 +132,7 @@ def _lived(arguments: Arguments, model: Model) -> tuple[Model, LiveReport]:
     name, change = arguments.world, arguments.change
     assert name is not None
 
-    def make(count: int) -> worlds.World:
+    def make(count: int) -> World:
         world = worlds.make(name, count)
         return world if change is None else Changed(world, named(change))
 
@@ -140,7 +142,7 @@ def _lived(arguments: Arguments, model: Model) -> tuple[Model, LiveReport]:
     )
     acting = recipes.acting(recipes.get(model.notes["recipe"]))
     with Console(stderr=True, quiet=arguments.json).status("measuring") as status:
-        return adapt_in(
+        adapted, report = adapt_in(
             model,
             make,
             acting.agent,
@@ -148,6 +150,7 @@ def _lived(arguments: Arguments, model: Model) -> tuple[Model, LiveReport]:
             config,
             told=lambda step: status.update(f"acting: {step} of {arguments.steps} world steps"),
         )
+    return adapted, report, _lived_rows(report, arguments)
 
 
 def _recorded_rows(report: AdaptingReport) -> Rows:

@@ -249,9 +249,9 @@ def _parts(model: Model, transitions: Transitions, limit: float) -> int:
     predictor = predictor_of(model)
     if model.signature.action.discrete or predictor.inner.window > 1:
         return 1
-    taken = _copied(predictor, transitions.latents[:, -1:], transitions.actions[:, -1:])
-    halves = torch.full((len(taken[0]),), 2, device=taken[0].device)
-    after = _mean(predictor, predictor.in_parts(*taken, halves))
+    here, done = _copied(predictor, transitions.latents[:, -1:], transitions.actions[:, -1:])
+    halves = torch.full((len(here),), 2, device=here.device)
+    after = _mean(predictor, predictor.in_parts(here, done, halves))
     error = float((after - transitions.after).square().mean())
     return MOST_PARTS if error <= limit else 1
 
