@@ -204,4 +204,4 @@ def measure(benchmark: Benchmark) -> None:
 
 
 if __name__ == "__main__":
-    main("adapt", measure, seeds=3)
+    main("adapt", measure, seeds=2)
