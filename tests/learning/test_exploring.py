@@ -6,7 +6,6 @@ import json
 import math
 import warnings
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
@@ -18,11 +17,19 @@ from forethought.cli import main
 from forethought.cost import curiosity, guardrail
 from forethought.data.behaviours import independent_random
 from forethought.learning.exploring import ExplorationConfig, ensemble_of, explore
-from forethought.learning.train import CollapseWarning
+from forethought.learning.jepa import JEPAConfig
+from forethought.learning.train import CollapseWarning, TrainConfig
 from forethought.model import Model
 from forethought.perception.normalise import Normaliser
 from forethought.senses import sight_of
-from forethought.types import STATE, ForethoughtError, Imagination
+from forethought.types import (
+    STATE,
+    ActionSpec,
+    ArraySpec,
+    ForethoughtError,
+    Imagination,
+    Signature,
+)
 from forethought.world_model import EnsembleConfig
 from point import BLOCK, PLANNER, Point, point_calibration, point_model
 
@@ -117,10 +124,29 @@ def test_an_ensemble_stays_as_it_is() -> None:
     assert ensemble_of(several, 7) == several
 
 
+def test_what_only_a_single_predictor_can_begin_with_is_left_out() -> None:
+    signature = Signature(
+        observation={STATE: ArraySpec(shape=(5,), dtype="float32")},
+        action=ActionSpec(dim=2, low=(-1.0,) * 2, high=(1.0,) * 2),
+        rate_hz=20.0,
+    )
+    single = recipes.configure("point_hazards", signature)
+    several = ensemble_of(single, 2)
+    assert isinstance(single.objective, JEPAConfig) and single.objective.start is not None
+    assert several.objective == replace(single.objective, start=None)
+
+
 @pytest.mark.parametrize(("episodes", "rounds"), [(3, 3), (10, 0)])
 def test_more_rounds_than_episodes(episodes, rounds) -> None:
     with pytest.raises(ForethoughtError, match="more episodes than rounds"):
         ExplorationConfig(num_episodes=episodes, rounds=rounds)
+
+
+def training(signature: Signature) -> TrainConfig:
+    """A few steps of everything that exploring needs."""
+    config = recipes.configure("two_rooms", signature, steps=5)
+    assert config.probes is not None
+    return replace(config, critic=None, probes=replace(config.probes, num_steps=5))
 
 
 few_steps = pytest.mark.filterwarnings("ignore:prediction is no better")
@@ -131,7 +157,6 @@ few_steps = pytest.mark.filterwarnings("ignore:prediction is no better")
 def explored(tmp_path_factory):
     """A little of two rooms; asked for twice, the second time nothing is left to do."""
     folder = tmp_path_factory.mktemp("explored")
-    training = partial(recipes.configure, "two_rooms", steps=5)
 
     def once():
         return explore(
@@ -185,11 +210,11 @@ def test_a_whole_exploration_keeps_within_guardrails(tmp_path) -> None:
     A limit on an action holds whatever the model has learned.
     """
     world = worlds.make("two_rooms", 3)
-    rail = guardrail("step.x", below=0.25, risk=0.05)
+    rail = guardrail("step.x", below=0.25, risk=0.5)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CollapseWarning)
         dataset = explore(
-            world, tmp_path / "data", partial(recipes.configure, "two_rooms", steps=5),
+            world, tmp_path / "data", training,
             tmp_path / "runs", SMALL, guardrails=(rail,), first=independent_random, visible=False,
         )  # fmt: skip
     limit = world.signature.action.high[0]
@@ -201,12 +226,12 @@ def test_a_whole_exploration_keeps_within_guardrails(tmp_path) -> None:
 def test_guardrails_need_a_training_that_calibrates(tmp_path) -> None:
     """Which is said before anything is recorded."""
 
-    def training(signature):
-        return replace(recipes.configure("two_rooms", signature), calibration=None)
+    def uncalibrated(signature: Signature) -> TrainConfig:
+        return replace(training(signature), calibration=None)
 
     with pytest.raises(ForethoughtError, match="calibrates"):
         explore(
-            worlds.make("two_rooms", 3), tmp_path / "data", training, tmp_path / "runs", SMALL,
+            worlds.make("two_rooms", 3), tmp_path / "data", uncalibrated, tmp_path / "runs", SMALL,
             guardrails=(guardrail("step.x", below=0.25, risk=0.05),), visible=False,
         )  # fmt: skip
     assert not (tmp_path / "data").exists()

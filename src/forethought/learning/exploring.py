@@ -29,6 +29,7 @@ from forethought.data.store import Dataset
 from forethought.learning.bootstrap import BootstrapConfig
 from forethought.learning.calibrating import check_recorded
 from forethought.learning.folder import SUMMARY
+from forethought.learning.jepa import JEPAConfig
 from forethought.learning.latents import LatentEpisodes
 from forethought.learning.train import TrainConfig, train
 from forethought.model import Model, load_model
@@ -272,13 +273,18 @@ def _doubt(model: Model, latents: Float[Tensor, "n k d"]) -> Float[Tensor, " n"]
 
 
 def ensemble_of(config: TrainConfig, members: int) -> TrainConfig:
-    """The same training with several predictors in place of one; ensembles stay as they are."""
-    predictor = config.world_model.predictor
+    """The same training with several predictors in place of one, which learn apart in as many steps
+    as pretraining has; a linear start, which a single one has, is left out. Ensembles stay as they
+    are."""
+    predictor, objective = config.world_model.predictor, config.objective
     if isinstance(predictor, EnsembleConfig):
         return config
+    if isinstance(objective, JEPAConfig):
+        objective = replace(objective, start=None)
     several = EnsembleConfig(member=predictor, num_members=members)
     return replace(
         config,
         world_model=replace(config.world_model, predictor=several),
-        bootstrap=BootstrapConfig().with_steps(config.objective.optimiser.num_steps),
+        objective=objective,
+        bootstrap=BootstrapConfig().with_steps(objective.optimiser.num_steps),
     )
