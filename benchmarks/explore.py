@@ -401,4 +401,4 @@ def measure(benchmark: Benchmark) -> None:
 
 
 if __name__ == "__main__":
-    main("explore", measure, seeds=2)
+    main("explore", measure)
