@@ -249,6 +249,21 @@ HEADLINES = [
         "two rooms, goals in sentences never said before: success over that of pictures",
     ),
     (
+        "explore",
+        "seed 0, curiosity: coverage over random's",
+        "one maze of 25 rooms explored by curiosity: its floor seen, over that by random actions",
+    ),
+    (
+        "explore",
+        "seed 0, random: success",
+        "goals all over it, of a model trained on random actions: success",
+    ),
+    (
+        "explore",
+        "seed 0, curiosity: success",
+        "of a model trained on what curiosity recorded",
+    ),
+    (
         "text_model",
         "next byte, seed 0: held-out nats a character",
         "tinyshakespeare, held-out nats a character",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import warnings
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
@@ -15,11 +15,21 @@ from forethought import data, recipes, worlds
 from forethought.agent import Agent
 from forethought.cli import main
 from forethought.cost import curiosity, guardrail
+from forethought.data.behaviours import independent_random
 from forethought.learning.exploring import ExplorationConfig, ensemble_of, explore
-from forethought.learning.train import CollapseWarning
+from forethought.learning.jepa import JEPAConfig
+from forethought.learning.train import CollapseWarning, TrainConfig
 from forethought.model import Model
 from forethought.perception.normalise import Normaliser
-from forethought.types import STATE, ForethoughtError
+from forethought.senses import sight_of
+from forethought.types import (
+    STATE,
+    ActionSpec,
+    ArraySpec,
+    ForethoughtError,
+    Imagination,
+    Signature,
+)
 from forethought.world_model import EnsembleConfig
 from point import BLOCK, PLANNER, Point, point_calibration, point_model
 
@@ -76,18 +86,67 @@ def test_a_single_model_is_never_in_doubt() -> None:
         agent.act(Point().observe())
 
 
+def imagination(spread: float) -> Imagination:
+    """Two agents of one candidate that stays where it is, at zero, for two steps."""
+    latents, actions = torch.zeros(2, 1, 3, 1, 4), torch.zeros(2, 1, 2, 2)
+    return Imagination(latents=latents, actions=actions, spread=torch.full((2, 1, 2), spread))
+
+
+@pytest.mark.parametrize(("spread", "gain"), [(0.1, 0.5), (0.2, 1.0), (50.0, 1.0)])
+def test_enough_is_enough(spread: float, gain: float) -> None:
+    """Beyond what counts as unknown, more is not sought."""
+    energy = curiosity(enough=0.2).bind(sight_of(undecided()))(imagination(spread))
+    torch.testing.assert_close(energy, torch.full((2, 1, 2), -gain))
+
+
+def test_what_was_looked_at_is_worth_less() -> None:
+    """The first agent has been here three times, the second one radius away once."""
+    here = torch.zeros(3, 1, 4)
+    away = torch.stack([torch.ones(1, 4), *torch.full((2, 1, 4), 100.0)])
+    term = curiosity(looked_at=lambda: torch.stack([here, away]), radius=1.0)
+    energy = term.bind(sight_of(undecided()))(imagination(1.0))
+    expected = -torch.tensor([(1 + 3) ** -0.5, (1 + math.exp(-0.5)) ** -0.5])
+    torch.testing.assert_close(energy, expected[:, None, None].expand(2, 1, 2))
+
+
+@pytest.mark.parametrize("wrong", [{"enough": 0.0}, {"radius": -1.0}])
+def test_limits_that_make_no_sense(wrong) -> None:
+    with pytest.raises(ForethoughtError, match="above zero"):
+        curiosity(**wrong)
+
+
 def test_an_ensemble_stays_as_it_is() -> None:
     config = recipes.configure("two_rooms", worlds.make("two_rooms", 1).signature)
     several = ensemble_of(config, 3)
     assert isinstance(several.world_model.predictor, EnsembleConfig)
+    assert several.bootstrap is not None
     assert several.world_model.predictor.member == config.world_model.predictor
     assert ensemble_of(several, 7) == several
+
+
+def test_what_only_a_single_predictor_can_begin_with_is_left_out() -> None:
+    signature = Signature(
+        observation={STATE: ArraySpec(shape=(5,), dtype="float32")},
+        action=ActionSpec(dim=2, low=(-1.0,) * 2, high=(1.0,) * 2),
+        rate_hz=20.0,
+    )
+    single = recipes.configure("point_hazards", signature)
+    several = ensemble_of(single, 2)
+    assert isinstance(single.objective, JEPAConfig) and single.objective.start is not None
+    assert several.objective == replace(single.objective, start=None)
 
 
 @pytest.mark.parametrize(("episodes", "rounds"), [(3, 3), (10, 0)])
 def test_more_rounds_than_episodes(episodes, rounds) -> None:
     with pytest.raises(ForethoughtError, match="more episodes than rounds"):
         ExplorationConfig(num_episodes=episodes, rounds=rounds)
+
+
+def training(signature: Signature) -> TrainConfig:
+    """A few steps of everything that exploring needs."""
+    config = recipes.configure("two_rooms", signature, steps=5)
+    assert config.probes is not None
+    return replace(config, critic=None, probes=replace(config.probes, num_steps=5))
 
 
 few_steps = pytest.mark.filterwarnings("ignore:prediction is no better")
@@ -98,7 +157,6 @@ few_steps = pytest.mark.filterwarnings("ignore:prediction is no better")
 def explored(tmp_path_factory):
     """A little of two rooms; asked for twice, the second time nothing is left to do."""
     folder = tmp_path_factory.mktemp("explored")
-    training = partial(recipes.configure, "two_rooms", steps=5)
 
     def once():
         return explore(
@@ -139,6 +197,44 @@ def test_its_first_share_is_the_worlds_own(explored, tmp_path) -> None:
     dataset = data.open(explored / "data")
     actions = [one.load(keys=[CAMERA], episodes=[0, 1, 2]).action for one in (own, dataset)]
     np.testing.assert_array_equal(*actions)
+
+
+def pushes(dataset: data.Dataset, episodes: list[int]) -> np.ndarray:
+    return np.asarray(dataset.load(episodes, keys=[CAMERA]).action)
+
+
+@few_steps
+def test_a_whole_exploration_keeps_within_guardrails(tmp_path) -> None:
+    """From the first round on; what is collected before knows of none, and is as asked for.
+
+    A limit on an action holds whatever the model has learned.
+    """
+    world = worlds.make("two_rooms", 3)
+    rail = guardrail("step.x", below=0.25, risk=0.5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CollapseWarning)
+        dataset = explore(
+            world, tmp_path / "data", training,
+            tmp_path / "runs", SMALL, guardrails=(rail,), first=independent_random, visible=False,
+        )  # fmt: skip
+    limit = world.signature.action.high[0]
+    first, later = pushes(dataset, [0, 1, 2]), pushes(dataset, list(range(3, 9)))
+    assert first[:, 0].max() > 0.95 * limit and later[:, 0].max() <= 0.25
+    assert later[:, 1].max() > 0.95 * limit
+
+
+def test_guardrails_need_a_training_that_calibrates(tmp_path) -> None:
+    """Which is said before anything is recorded."""
+
+    def uncalibrated(signature: Signature) -> TrainConfig:
+        return replace(training(signature), calibration=None)
+
+    with pytest.raises(ForethoughtError, match="calibrates"):
+        explore(
+            worlds.make("two_rooms", 3), tmp_path / "data", uncalibrated, tmp_path / "runs", SMALL,
+            guardrails=(guardrail("step.x", below=0.25, risk=0.05),), visible=False,
+        )  # fmt: skip
+    assert not (tmp_path / "data").exists()
 
 
 @few_steps

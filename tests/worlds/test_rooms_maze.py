@@ -15,6 +15,7 @@ from forethought.worlds.rooms_maze import (
     BANDS,
     CAMERA,
     HELD_OUT_SEEDS,
+    ONE,
     RoomsMaze,
     RoomsMazeConfig,
 )
@@ -253,3 +254,27 @@ def test_exploring_seeks_doors() -> None:
 def test_a_geometry_that_cannot_work_is_refused(setting: dict, message: str) -> None:
     with pytest.raises(ForethoughtError, match=message):
         RoomsMaze(1, config=RoomsMazeConfig(**setting))
+
+
+def test_one_maze_is_always_begun_in_its_corner() -> None:
+    """Recorded and not; goals of all bands lie in it."""
+    world = RoomsMaze(60, config=ONE)
+    for seeds in (range(60), range(HELD_OUT_SEEDS, HELD_OUT_SEEDS + 60)):
+        world.reset(seeds)
+        assert (world.doors == world.doors[0]).all()
+        assert (world.config.grid.room_of(positions(world)) == 0).all()
+        away = doors_between(world, 0, 0)
+        for band, own in world.groups().items():
+            far = [away[int(room)] for room in world.config.grid.room_of(goals(world)[own])]
+            assert len(set(far)) > 1 and BANDS[band][0] <= min(far) <= max(far) <= BANDS[band][1]
+        world.explore(3)
+        assert (world.config.grid.room_of(positions(world)) == 0).all()
+        assert (world.doors == world.doors[0]).all()
+
+
+def test_a_maze_that_cannot_be_begun_there() -> None:
+    with pytest.raises(ForethoughtError, match="rooms 0 to 24"):
+        RoomsMazeConfig(start_room=25)
+    with pytest.raises(ForethoughtError, match="goals that are far of start_room"):
+        # The middle of this one is too central.
+        RoomsMazeConfig(layout=2, start_room=12)

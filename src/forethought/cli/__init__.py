@@ -23,6 +23,7 @@ COMMANDS = {
     "data import": "bring in LeRobot datasets, Donkeycar tubs, CSV and Parquet recordings",
     "data inspect": "what is in a dataset, with pictures",
     "data check": "what is wrong with a dataset",
+    "choose": "which recorded clips deserve labels",
     "pretrain": "pretrain a recipe's perception on pictures alone, without actions",
     "train": "train a world model, and critic and probes where the recipe says",
     "distill": "teach a policy to answer at once what the agent would plan (Mode 1)",

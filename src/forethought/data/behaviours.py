@@ -20,6 +20,24 @@ def explore(world: World, seed: int) -> Behaviour:
     return world.explore(seed)
 
 
+def independent_random(world: World, seed: int) -> Behaviour:
+    """Actions drawn evenly from all that are allowed, each by itself: the plainest of all.
+
+    Args:
+        world: what is explored, from where it stands.
+        seed: of the randomness.
+    """
+    generator, spec = np.random.default_rng(seed), world.signature.action
+
+    def act(observation: Observation) -> np.ndarray:
+        if spec.discrete:
+            return generator.integers(spec.num_choices, size=world.num_worlds)
+        drawn = generator.uniform(spec.low, spec.high, size=(world.num_worlds, spec.dim))
+        return drawn.astype(np.float32)
+
+    return act
+
+
 def persistent_random(world: World, seed: int, *, persistence_steps: float = 8.0) -> Behaviour:
     """Random actions that last: for worlds that know nothing better.
 

@@ -3,7 +3,9 @@
 from forethought.learning.action_free import PretrainConfig, pretrain, pretraining_of
 from forethought.learning.augmentation import AugmentationConfig
 from forethought.learning.begin import BeginFrom
+from forethought.learning.bootstrap import BootstrapConfig
 from forethought.learning.calibrating import CalibrationConfig, calibrate
+from forethought.learning.choosing import Clip, choose_clips
 from forethought.learning.chunks import action_chunks
 from forethought.learning.critic import CriticTrainingConfig
 from forethought.learning.distilling import DistillingConfig, Mirror, distill
@@ -31,7 +33,9 @@ __all__ = [
     "AugmentationConfig",
     "BeginFrom",
     "BlockMasks",
+    "BootstrapConfig",
     "CalibrationConfig",
+    "Clip",
     "CriticTrainingConfig",
     "DistillingConfig",
     "ErrorAgainstCopy",
@@ -60,6 +64,7 @@ __all__ = [
     "WordsTrainingConfig",
     "action_chunks",
     "calibrate",
+    "choose_clips",
     "distill",
     "learn_unlike",
     "learn_words",

@@ -1,4 +1,11 @@
-"""Collecting data with no task: plan toward what the world model does not know, and learn it."""
+"""Collecting data with no task: plan toward what the world model does not know, and learn it.
+
+Three things make an ensemble fit for that. Its members learn from different episodes, so that they
+disagree where few episodes have been (:mod:`forethought.learning.bootstrap`). Disagreement counts
+no more than what is seen at the border of the recordings: far beyond it, how large it is says
+nothing, and a search for its maximum ends in whatever corner a model errs the most about. And what
+an agent has looked at in an episode is worth less to it, since nothing is learned before the next.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +13,37 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
 from forethought.actor import CEM
 from forethought.agent import Agent
 from forethought.cost.curiosity import curiosity
 from forethought.cost.guardrail import Guardrail
 from forethought.data.behaviours import Behaviour
 from forethought.data.behaviours import explore as wander
-from forethought.data.record import record
+from forethought.data.record import record, recorded_signature
 from forethought.data.store import Dataset
+from forethought.learning.bootstrap import BootstrapConfig
+from forethought.learning.calibrating import check_recorded
 from forethought.learning.folder import SUMMARY
+from forethought.learning.jepa import JEPAConfig
+from forethought.learning.latents import LatentEpisodes
 from forethought.learning.train import TrainConfig, train
 from forethought.model import Model, load_model
 from forethought.safety import SafetyConfig
-from forethought.types import ForethoughtError, Planner, Signature, World
+from forethought.types import ForethoughtError, Observation, Planner, Signature, World
 from forethought.world_model import EnsembleConfig
+
+ENOUGH, ALIKE = 0.95, 0.9
+"""Shares of the recorded moments that are less doubtful, and of the recorded steps that are
+shorter, than what counts as wholly unknown, and as another place."""
+EXAMINED_EPISODES, EXAMINED_MOMENTS, PUSHES = 100, 1000, 16
+"""What is usual is told from so many of the newest episodes."""
+REMEMBERED = 1000
+"""Latents of an episode that an agent knows it has looked at."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +54,7 @@ class ExplorationConfig:
         num_episodes: in all.
         episode_length: rows of each.
         rounds: times that a world model is trained on what there is, before more is collected. The
-            first share of episodes, as large as each later one, is the world's own exploring.
+            first share of episodes, as large as each later one, is collected before there is one.
         members: of the ensemble.
         planner: the search for what is not known.
 
@@ -44,7 +68,12 @@ class ExplorationConfig:
     members: int = 5
     planner: Planner = field(
         default_factory=lambda: CEM(
-            horizon=5, num_samples=64, num_iterations=2, num_elites=8, shared_noise=0.9
+            horizon=5,
+            num_samples=64,
+            num_iterations=2,
+            num_elites=8,
+            shared_noise=0.9,
+            held_share=0.5,
         )
     )
 
@@ -68,6 +97,7 @@ def explore(
     config: ExplorationConfig | None = None,
     *,
     guardrails: Sequence[Guardrail] = (),
+    first: Callable[[World, int], Behaviour] = wander,
     seed: int = 0,
     visible: bool = True,
 ) -> Dataset:
@@ -80,15 +110,24 @@ def explore(
         runs: folder of the runs, one of each round.
         config: how much, and how.
         guardrails: what must hold meanwhile, where ``training`` calibrates. They need a world
-            model, so they hold from the first round on; what the world's own exploring does before
-            is its own.
+            model, so they hold from the first round on, and nothing keeps the first share within
+            them but how it is collected.
+        first: how the first share is collected, see :mod:`forethought.data.behaviours`; the world's
+            own exploring where not said.
         seed: of everything.
         visible: show progress.
 
     Raises:
-        ForethoughtError: the path is in use by another recording, or training fails.
+        ForethoughtError: there are guardrails, and ``training`` calibrates nothing; the path is in
+            use by another recording; or training fails.
     """
     config = config or ExplorationConfig()
+    learning = training(recorded_signature(world))
+    if guardrails and not (learning.probes and learning.calibration):
+        raise ForethoughtError(
+            f"exploring within guardrails ({', '.join(one.name for one in guardrails)}) needs a "
+            "training that calibrates; give one with probes=... and calibration=..."
+        )
 
     def collect(until: int, behaviour: Callable[[World, int], Behaviour]) -> Dataset:
         return record(
@@ -102,7 +141,7 @@ def explore(
             behaviour=behaviour,
         )
 
-    dataset = collect(config.until(0), wander)
+    dataset = collect(config.until(0), first)
     for number in range(config.rounds):
         if dataset.num_episodes >= config.until(number + 1):
             continue
@@ -112,7 +151,9 @@ def explore(
             Path(runs) / f"round-{number}",
             visible=visible,
         )
-        dataset = collect(config.until(number + 1), curious(model, config.planner, guardrails))
+        seen = range(config.until(number))
+        behaviour = curious(model, dataset, config.planner, guardrails, episodes=seen)
+        dataset = collect(config.until(number + 1), behaviour)
     return dataset
 
 
@@ -124,20 +165,36 @@ def _learned(data: Dataset, config: TrainConfig, folder: Path, *, visible: bool)
 
 
 def curious(
-    model: Model, planner: Planner, guardrails: Sequence[Guardrail] = ()
+    model: Model,
+    data: Dataset,
+    planner: Planner,
+    guardrails: Sequence[Guardrail] = (),
+    *,
+    episodes: Sequence[int] | None = None,
 ) -> Callable[[World, int], Behaviour]:
     """A behaviour for recording: agents that seek what a world model does not know.
 
     Args:
         model: an ensemble.
+        data: what it was trained on.
         planner: their search.
         guardrails: what must hold meanwhile.
+        episodes: of the data; all where not said.
+
+    Raises:
+        ForethoughtError: the world model is a single one, or the data are not what it perceives.
     """
+    known = usual(model, data, range(data.num_episodes) if episodes is None else episodes)
 
     def begin(world: World, seed: int) -> Behaviour:
+        looked_at: list[Tensor] = []
+
+        def lately() -> Float[Tensor, "b m k d"] | None:
+            return torch.cat(looked_at, dim=1)[:, -REMEMBERED:] if looked_at else None
+
         agent = Agent(
             model,
-            cost=curiosity(),
+            cost=curiosity(enough=known.doubt, looked_at=lately, radius=known.step),
             actor=planner,
             guardrails=guardrails,
             safety=SafetyConfig(),
@@ -145,15 +202,89 @@ def curious(
             seed=seed,
         )
 
-        return lambda observation: agent.act_batch(observation).action
+        def act(observation: Observation) -> np.ndarray:
+            decision = agent.act_batch(observation)
+            if decision.plan is not None and decision.plan_step == 0:
+                # What it set out for, too: it may never come there.
+                looked_at.append(decision.plan.imagination.latents[:, 0])
+            return decision.action
+
+        return act
 
     return begin
 
 
+@dataclass(frozen=True, kw_only=True)
+class Usual:
+    """What is usual where the recordings have been.
+
+    Attributes:
+        doubt: how far the members disagree about a step from a recorded moment, at the most.
+        step: how far a recorded model step goes, at the most, as a root mean squared difference.
+    """
+
+    doubt: float
+    step: float
+
+
+@torch.no_grad()
+def usual(model: Model, data: Dataset, episodes: Sequence[int]) -> Usual:
+    """What is usual in the newest of some recorded episodes.
+
+    Args:
+        model: an ensemble.
+        data: the recordings.
+        episodes: those that count.
+
+    Raises:
+        ForethoughtError: see :func:`curious`.
+    """
+    check_recorded(model, data, None)
+    arrays = data.load(
+        list(episodes)[-EXAMINED_EPISODES:],
+        keys=list(model.world_model.perception.keys),
+        image_size=model.image_size,
+    )
+    recorded = LatentEpisodes.of(model.world_model, arrays)
+    rows, _ = recorded.starts()
+    steps = recorded.latents[rows + recorded.block] - recorded.latents[rows]
+    moments = recorded.latents[rows[:: max(1, len(rows) // EXAMINED_MOMENTS)]]
+    return Usual(
+        doubt=float(_doubt(model, moments.to(model.device)).quantile(ENOUGH)),
+        step=float(steps.square().mean((-1, -2)).sqrt().quantile(ALIKE)),
+    )
+
+
+def _doubt(model: Model, latents: Float[Tensor, "n k d"]) -> Float[Tensor, " n"]:
+    """How far the members disagree about a step, on average over random ones that are held."""
+    space = model.world_model.action_space
+    generator = torch.Generator().manual_seed(0)
+    width = len(space.low) // space.block
+    shares = torch.rand(PUSHES, width, generator=generator).repeat(1, space.block).to(space.low)
+    pushes = space.project(space.low + (space.high - space.low) * shares)
+    candidates = pushes[None, :, None].expand(len(latents), -1, -1, -1)
+    spread = model.world_model.imagine(latents, candidates).spread
+    if spread is None:
+        raise ForethoughtError(
+            "curiosity asks where the members of an ensemble disagree, and this world model is a "
+            "single one. Train with ensemble_of(config, members)."
+        )
+    return spread.mean((1, 2))
+
+
 def ensemble_of(config: TrainConfig, members: int) -> TrainConfig:
-    """The same training with several predictors in place of one; ensembles stay as they are."""
-    predictor = config.world_model.predictor
+    """The same training with several predictors in place of one, which learn apart in as many steps
+    as pretraining has; a linear start, which a single one has, is left out. Ensembles stay as they
+    are."""
+    predictor, objective = config.world_model.predictor, config.objective
     if isinstance(predictor, EnsembleConfig):
         return config
+    if isinstance(objective, JEPAConfig):
+        objective = replace(objective, start=None)
     several = EnsembleConfig(member=predictor, num_members=members)
-    return replace(config, world_model=replace(config.world_model, predictor=several))
+    return replace(
+        config,
+        world_model=replace(config.world_model, predictor=several),
+        objective=objective,
+        bootstrap=BootstrapConfig().with_steps(objective.optimiser.num_steps),
+    )

@@ -21,6 +21,7 @@ from forethought.config import register
 from forethought.data.store import Dataset, EpisodeArrays
 from forethought.data.windows import MixedSampler, WindowConfig, WindowSampler, as_vectors
 from forethought.learning.begin import BeginFrom
+from forethought.learning.bootstrap import BootstrapConfig, BootstrapStage
 from forethought.learning.calibrating import CalibrationConfig, calibrate
 from forethought.learning.checkpoint import Progress, step_generator
 from forethought.learning.critic import CriticTraining, target_of
@@ -67,6 +68,7 @@ class TrainConfig:
         recipe: the name it goes by.
         world_model: perception and predictor.
         objective: pretraining.
+        bootstrap: how the members of an ensemble learn apart after it; None where they do not.
         critic: the temporal distance; None for none.
         probes: quantities to read from the latents; None for none.
         hindsight: heads that tell what was done between two states; None for none.
@@ -84,6 +86,7 @@ class TrainConfig:
     recipe: str
     world_model: WorldModelConfig
     objective: ObjectiveConfig
+    bootstrap: BootstrapConfig | None = None
     critic: CriticTraining | None = None
     probes: ProbeTrainingConfig | None = None
     hindsight: HindsightTrainingConfig | None = None
@@ -154,6 +157,8 @@ def train(
     if clips is not None:
         _check_clips(clips, signature, config)
     _check_inferred(config, clips)
+    if config.bootstrap:
+        config.bootstrap.check(config.world_model)
     if config.begin:
         config.begin.check(config.world_model, signature)
     claim_folder(out, config, data, clips=clips, resume=resume)
@@ -252,6 +257,8 @@ class _Run:
     def later_stages(self) -> Iterator[Stage]:
         """What is learned on the latents of the finished world model."""
         config = self.config
+        if config.bootstrap:
+            yield self.bootstrap_stage(config.bootstrap)
         if config.critic:
             yield self.critic_stage(config.critic)
         if config.hindsight:
@@ -309,6 +316,16 @@ class _Run:
             self.learner.parts,
             clips,
             self._windows(self.held_out),
+        )
+
+    def bootstrap_stage(self, config: BootstrapConfig) -> Stage:
+        """The members of an ensemble, each on its own share of the frozen latents."""
+        return BootstrapStage(
+            config,
+            self.learner.model.world_model,
+            self.episodes,
+            as_vectors(self.train),
+            step_generator(self.config.seed, BootstrapStage.name, 0),
         )
 
     def critic_stage(self, config: CriticTraining) -> Stage:

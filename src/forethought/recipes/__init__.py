@@ -26,7 +26,7 @@ from forethought.recipes.recordings import (
     robot_camera,
     vehicle_state,
 )
-from forethought.recipes.rooms_maze import rooms_maze
+from forethought.recipes.rooms_maze import rooms_maze, rooms_maze_one
 from forethought.recipes.two_rooms import (
     two_rooms,
     two_rooms_compass,
@@ -52,6 +52,7 @@ _recipes: dict[str, Callable[[], Recipe]] = {
         reacher_joints,
         fork,
         rooms_maze,
+        rooms_maze_one,
         point_hazards,
         vehicle_state,
         process,

@@ -68,6 +68,12 @@ def _rooms_maze(num_worlds: int) -> World:
     return RoomsMaze(num_worlds)
 
 
+def _rooms_maze_one(num_worlds: int) -> World:
+    from forethought.worlds.rooms_maze import ONE, RoomsMaze
+
+    return RoomsMaze(num_worlds, config=ONE, name="rooms_maze_one")
+
+
 def _fork(num_worlds: int) -> World:
     from forethought.worlds.fork import Fork
 
@@ -147,6 +153,11 @@ _worlds = {
             name="rooms_maze",
             description="a maze of 5x5 rooms, another in each episode, some never recorded",
             make=_rooms_maze,
+        ),
+        WorldEntry(
+            name="rooms_maze_one",
+            description="one maze of 5x5 rooms, always begun in its corner: to be explored",
+            make=_rooms_maze_one,
         ),
         WorldEntry(
             name="fork",

@@ -2,8 +2,9 @@
 far, the way leads through many rooms, and most of them lie off the straight line.
 
 Positions are in pixels of the 64x64 image, x to the right, y downwards. Each episode has its own
-maze. Layouts are held out: one in five, told by a hash of its doors, is met only in tasks whose
-seed is :data:`HELD_OUT_SEEDS` or more, which is where evaluation begins, and never in recordings.
+maze, unless told otherwise (:data:`ONE`). Layouts are held out: one in five, told by a hash of its
+doors, is met only in tasks whose seed is :data:`HELD_OUT_SEEDS` or more, which is where evaluation
+begins, and never in recordings.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 
 from forethought.types import ActionSpec, ArraySpec, ForethoughtError, Observation, Signature
 from forethought.worlds.maze_layout import (
@@ -52,10 +53,14 @@ class RoomsMazeConfig:
             ``goal_radius``, so that no goal is reached through a wall.
         door_share: share of the headings, while exploring, that aim at a door of the present room
             and through it.
+        layout: seed of the one layout that all episodes have, recorded and not; None for another
+            in each episode.
+        start_room: where all episodes begin, recorded and not, counted row by row from the upper
+            left; None for anywhere.
 
     Raises:
         ForethoughtError: the dot could pass a wall in one step, a goal could be reached through
-            one, or no goal could be far.
+            one, no goal could be far, or there is no such room.
     """
 
     rooms_per_side: int = 5
@@ -67,6 +72,8 @@ class RoomsMazeConfig:
     goal_radius: float = 3.0
     clear: float = 1.25
     door_share: float = 0.75
+    layout: int | None = None
+    start_room: int | None = None
 
     def __post_init__(self) -> None:
         if self.max_step >= self.wall_thickness:
@@ -85,11 +92,41 @@ class RoomsMazeConfig:
                 f"rooms_per_side={self.rooms_per_side}: at least 4 are needed for goals that are "
                 "far; for fewer rooms take two_rooms."
             )
+        if self.start_room is not None and not 0 <= self.start_room < self.rooms_per_side**2:
+            raise ForethoughtError(
+                f"start_room={self.start_room}: there are rooms 0 to {self.rooms_per_side**2 - 1}."
+            )
+        if self.layout is not None:
+            doors = self.draw(np.random.default_rng())
+            for band in BANDS:
+                if not len(self.pairs(doors, band)):
+                    raise ForethoughtError(
+                        f"layout={self.layout} has no goals that are {band} of start_room="
+                        f"{self.start_room}; take another layout, or begin elsewhere."
+                    )
 
     @property
     def grid(self) -> Grid:
         """The geometry that all layouts share."""
         return shared_grid(self.rooms_per_side, self.wall_thickness, self.door_width)
+
+    def draw(self, generator: np.random.Generator) -> Bool[np.ndarray, " m"]:
+        """Open doors of the one layout, or of the next that is drawn."""
+        fixed = self.layout is not None
+        return draw_doors(
+            self.grid, self.extra_doors, np.random.default_rng(self.layout) if fixed else generator
+        )
+
+    def pairs(self, doors: Bool[np.ndarray, " m"], band: str) -> Int[np.ndarray, "n 2"]:
+        """Rooms to begin in and rooms to reach that are as far apart as a band says."""
+        least, most = BANDS[band]
+        distances = self.grid.room_distances(doors)
+        pairs = np.argwhere((distances >= least) & (distances <= most))
+        return pairs if self.start_room is None else pairs[pairs[:, 0] == self.start_room]
+
+
+ONE = RoomsMazeConfig(layout=0, start_room=0)
+"""One maze for all episodes, all of which begin in its corner: a world to be explored."""
 
 
 class RoomsMaze:
@@ -262,15 +299,12 @@ def _task(config: RoomsMazeConfig, seed: int, keep_held_out: bool) -> _Task:
     and have rooms as far apart as wanted.
     """
     generator = np.random.default_rng(seed)
-    grid = config.grid
     band = list(BANDS)[seed % len(BANDS)]
-    least, most = BANDS[band]
     while True:
-        doors = draw_doors(grid, config.extra_doors, generator)
-        if held_out(doors) != keep_held_out:
+        doors = config.draw(generator)
+        if config.layout is None and held_out(doors) != keep_held_out:
             continue
-        distances = grid.room_distances(doors)
-        pairs = np.argwhere((distances >= least) & (distances <= most))
+        pairs = config.pairs(doors, band)
         if len(pairs):
             break
     start, goal = (
@@ -296,9 +330,11 @@ class _Walkers(Walkers):
     def __init__(self, world: RoomsMaze, seed: int) -> None:
         super().__init__(seed, world.seeds, world.config.max_step)
         self.world = world
-        rooms = world.config.rooms_per_side**2
+        config, rooms = world.config, range(world.config.rooms_per_side**2)
+        if config.start_room is not None:
+            rooms = range(config.start_room, config.start_room + 1)
         world.position = np.stack(
-            [_anywhere(world.config, g.integers(rooms), g) for g in self.generators]
+            [_anywhere(config, g.integers(rooms.start, rooms.stop), g) for g in self.generators]
         )
         self._room = world.config.grid.room_of(world.position)
         self._seeking = np.zeros(len(self.generators), bool)
