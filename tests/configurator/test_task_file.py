@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from forethought.actor import (
@@ -32,7 +34,8 @@ from forethought.configurator.task import planner_horizon
 from forethought.configurator.task_file import TaskPart
 from forethought.cost import RegionGoal
 from forethought.marked_yaml import read_yaml
-from forethought.types import ForethoughtError
+from forethought.memory.episodic import EpisodicMemory
+from forethought.types import STATE, ForethoughtError
 from forethought.world_model.fast import FastConfig
 
 WHOLE = """
@@ -73,6 +76,22 @@ def written(tmp_path):
         return path
 
     return write
+
+
+TUESDAY = datetime(2026, 11, 17, 12).astimezone()
+
+
+def lived(folder) -> None:
+    """A memory beside the task file: at the dock on a Tuesday and on the day after."""
+    with EpisodicMemory(folder / "memories" / "rooms", shape=(1, 2), action_width=2) as memory:
+        for day in range(2):
+            began = (TUESDAY + timedelta(days=day)).timestamp()
+            memory.add(
+                torch.zeros(2, 1, 2),
+                at=[began, began + 1],
+                labels=["dock"],
+                observation={STATE: np.array([[day, 0], [day, 1]], np.float32)},
+            )
 
 
 def refused(path) -> str:
@@ -218,7 +237,8 @@ def test_screening_needs_a_sketch(written, model) -> None:
 
 def test_every_example_of_an_error_is_right(written) -> None:
     """What errors tell people to write can be written."""
-    inside = ("image", "words", "state", "quantities", "region")
+    lived(written("").parent)
+    inside = ("image", "words", "remembered", "state", "quantities", "region")
     for key, example in EXAMPLES.items():
         if key in TaskPart.model_fields:
             text = example
@@ -247,6 +267,38 @@ def test_every_example_of_an_error_is_right(written) -> None:
 def test_editors_are_told_of_every_key() -> None:
     text = json.dumps(task_schema())
     assert all(f'"{key}"' in text for key in EXAMPLES)
+
+
+@pytest.mark.parametrize(
+    ("said", "state"),
+    [
+        ("label: dock, day: 2026-11-17", [0, 1]),
+        ("label: dock", [1, 1]),
+        ("day: 2026-11-18", [1, 1]),
+    ],
+)
+def test_a_goal_as_it_was_once(written, said, state) -> None:
+    """The latest moment of that day and name; in JSON too, where a day is a text."""
+    path = written(f"goal: {{remembered: {{path: memories/rooms, {said}}}}}")
+    lived(path.parent)
+    goal = read_task(path).goal
+    assert isinstance(goal, ShownGoal)
+    assert goal.observation[STATE].tolist() == state
+    content, _ = read_yaml(path, "task file")
+    path.write_text(json.dumps(content, default=str))
+    goal = read_task(path).goal
+    assert isinstance(goal, ShownGoal) and goal.observation[STATE].tolist() == state
+
+
+@pytest.mark.parametrize(
+    ("said", "found"), [("label: dok", "called 'dok'"), ("day: 2026-11-16", "on 2026-11-16")]
+)
+def test_what_is_not_remembered_is_told_with_what_is(written, said, found) -> None:
+    path = written(f"goal:\n  remembered: {{path: memories/rooms, {said}}}")
+    lived(path.parent)
+    message = refused(path)
+    assert f"{path}:2: goal.remembered: found no moment {found} among the 4 of" in message
+    assert "moments there are called dock" in message
 
 
 # ------------------------------------------------------------------------ what it says
@@ -281,9 +333,17 @@ BAD = [
     ("budget: {fast: very}", 3, "budget.fast", "expected exact"),
     ("budget: {reuse: {surprise: 0.1}}", 3, "budget.reuse.longest", "expected it in"),
     ("goal: {imag: goal.png}", 2, "goal.imag", "Did you mean 'image'?"),
-    ("goal: {}", 2, "goal", "expected exactly one of image, words, state, quantities, region"),
+    (
+        "goal: {}",
+        2,
+        "goal",
+        "expected exactly one of image, words, remembered, state, quantities, region",
+    ),
     ("goal: {state: [1], region: {x: [1, 2]}}", 2, "goal", "found state and region"),
     ("goal: here", 2, "goal", "expected a mapping"),
+    ("goal: {remembered: {path: nowhere}}", 2, "goal.remembered", "give the folder of one"),
+    ("goal: {remembered: {label: dock}}", 2, "goal.remembered.path", "found nothing"),
+    ("goal: {remembered: {path: it, day: tuesday}}", 2, "goal.remembered.day", "a day such as"),
     ("goal: {image: no.png}", 2, "goal.image", "expected a picture beside the task file"),
     ("goal: {image: task.yaml}", 2, "goal.image", "Save the goal as PNG"),
     ("goal: {state: [yes]}", 2, "goal.state.0", "found True, expected a valid number"),
@@ -373,7 +433,7 @@ def test_each_mistake_is_told_with_its_line_its_key_and_a_remedy(
     message = refused(path)
     assert f"{path}:{line}: {key}: " in message
     assert said in message
-    assert any(word in message for word in ("Write for", "Did you", "Save the"))
+    assert any(word in message for word in ("Write for", "Did you", "Save the", "give the"))
 
 
 def test_all_mistakes_are_told_at_once(written) -> None:

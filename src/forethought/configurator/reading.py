@@ -17,7 +17,7 @@ from forethought.configurator.task_file import GoalPart, TaskPart
 from forethought.cost.region import RegionGoal
 from forethought.cost.shown import named_goal
 from forethought.marked_yaml import line_of, read_yaml
-from forethought.types import ForethoughtError
+from forethought.types import ForethoughtError, Observation
 
 EXAMPLES = {
     "goal": "goal: {image: goal.png}",
@@ -27,6 +27,7 @@ EXAMPLES = {
     "seconds": "seconds: 20",
     "otherwise": "otherwise: stop",
     "image": "image: goal.png",
+    "remembered": "remembered: {path: memories/rooms, label: dock, day: 2026-11-17}",
     "words": "words: go to the top right corner",
     "state": "state: [0.5, 0.1]",
     "quantities": "quantities: {position.x: 52, position.y: 20}",
@@ -129,14 +130,23 @@ def _goal(
         return region
     if part.words is not None:
         return ShownGoal(observation=named_goal(words=part.words))
-    if part.image is None:
+    if part.state is not None:
         return ShownGoal(observation=named_goal(state=np.array(part.state, np.float32)))
+    kind = "remembered" if part.image is None else "image"
     try:
-        return ShownGoal(observation=named_goal(image=_picture(path.parent / part.image)))
+        return ShownGoal(observation=_observation(path.parent, part))
     except ForethoughtError as error:
-        key = ".".join(map(str, (*where, "image")))
-        line = line_of(tree, (*where, "image"))
+        key = ".".join(map(str, (*where, kind)))
+        line = line_of(tree, (*where, kind))
         raise ForethoughtError(f"{path}:{line}: {key}: {error}") from error
+
+
+def _observation(folder: Path, part: GoalPart) -> Observation:
+    """What lies beside the task file: a picture, or what was seen once."""
+    if part.remembered is not None:
+        return part.remembered.observation(folder)
+    assert part.image is not None
+    return named_goal(image=_picture(folder / part.image))
 
 
 def _picture(path: Path) -> np.ndarray:

@@ -5,6 +5,7 @@
     goal:                      # one of these
       image: goal.png          # beside the task file
       # words: go to the top right corner     # for models that `forethought words` has taught
+      # remembered: {path: memories/rooms, label: dock, day: 2026-11-17}     # as it was then
       # state: [0.5, 0.1]
       # quantities: {position.x: 52, position.y: 20}
       # region: {position.x: [40, 60], position.y: [null, 30]}
@@ -57,6 +58,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
@@ -94,6 +97,8 @@ from forethought.cost.guardrail import Guardrail, guardrail
 from forethought.cost.motion import effort, smoothness
 from forethought.cost.region import RegionGoal, region_goal
 from forethought.cost.terms import CostTerm
+from forethought.memory.episodic import open_existing
+from forethought.types import ForethoughtError, Observation
 
 TERMS = {"effort": effort, "smoothness": smoothness}
 """Terms that a task file may name beside its goal."""
@@ -220,11 +225,50 @@ class GuardrailPart(ConditionPart):
 # ---------------------------------------------------------------------------- the whole
 
 
+class RememberedPart(Part):
+    """As it was once: the latest moment of an episodic memory that is called so, on a day."""
+
+    path: Name
+    label: Name | None = None
+    day: date | None = None
+
+    @field_validator("day", mode="before")
+    @classmethod
+    def _of_a_calendar(cls, day: Any) -> Any:
+        try:
+            return date.fromisoformat(day) if isinstance(day, str) else day
+        except ValueError as error:
+            raise wrong(f"found {day!r}, expected a day such as 2026-11-17.") from error
+
+    def observation(self, folder: Path) -> Observation:
+        """What was seen then, for a task file in this folder.
+
+        Raises:
+            ForethoughtError: there is no such memory, or no such moment in it.
+        """
+        memory = open_existing(folder / self.path)
+        dawn = None if self.day is None else datetime.combine(self.day, time()).astimezone()
+        moments = memory.moments(
+            label=self.label, after=dawn, before=None if dawn is None else dawn + timedelta(days=1)
+        )
+        if not moments:
+            called = f" called {self.label!r}" if self.label else ""
+            then = f" on {self.day}" if self.day else ""
+            known = sorted({label for one in memory.moments() for label in one.labels})
+            raise ForethoughtError(
+                f"found no moment{called}{then} among the {len(memory)} of {memory.path}, expected "
+                f"one; moments there are called {', '.join(known) or 'nothing'}. Correct label or "
+                "day."
+            )
+        return memory.observation(max(moments, key=lambda one: one.at))
+
+
 class GoalPart(Choice):
     """What is to be reached."""
 
     image: Name | None = None
     words: Name | None = None
+    remembered: RememberedPart | None = None
     state: list[Number] | None = Field(default=None, min_length=1)
     quantities: dict[Name, Number] | None = Field(default=None, min_length=1)
     region: dict[Name, Ends] | None = None

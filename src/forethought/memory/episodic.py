@@ -513,6 +513,27 @@ class _Places:
         return self._order[begin : begin + count]
 
 
+def open_existing(path: Path | str) -> EpisodicMemory:
+    """A memory that is there, of whichever model: to look at what was seen.
+
+    Raises:
+        ForethoughtError: there is none, or it cannot be read.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise ForethoughtError(f"{path}: there is no memory here; give the folder of one.")
+    try:
+        told = (lance.dataset(str(path)).schema.metadata or {}).get(b"forethought.memory")
+    except (ValueError, OSError) as error:
+        raise ForethoughtError(
+            f"{path}: no memory that can be read ({error}); give another folder."
+        ) from error
+    if told is None:
+        raise ForethoughtError(f"{path}: a table, and no memory; give another folder.")
+    made = json.loads(told)
+    return EpisodicMemory(path, shape=tuple(made["shape"]), action_width=made["action_width"])
+
+
 @dataclass(frozen=True, kw_only=True)
 class RecalledActions:
     """What was done after the nearest remembered moments; a :class:`forethought.types.Proposer`.
