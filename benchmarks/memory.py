@@ -10,12 +10,13 @@ Besides success it is asked what each remembers, in the hall, where both doors a
 fitted on some tasks and asked on others: does it say which door is safe? What it *foresees* needs
 no probe: imagined through either door, which one lets it pass?
 
-Parts can be run by themselves: ``python benchmarks/memory.py --resume --only memory``.
+Parts can be run by themselves: ``python benchmarks/memory.py --resume --only memory``. Models that
+are trained already are kept where the benchmark is resumed.
 """
 
 from __future__ import annotations
 
-import time
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -30,6 +31,7 @@ from forethought import data, recipes, worlds
 from forethought.data.dataset import Dataset
 from forethought.evaluation.planning import evaluate
 from forethought.evaluation.statistics import wilson
+from forethought.learning.folder import SUMMARY
 from forethought.learning.ridge import fit_ridge
 from forethought.learning.train import train
 from forethought.memory import SlotPredictor
@@ -45,7 +47,7 @@ RECIPE = "two_rooms_sign"
 PREDICTORS: dict[str, tuple[PredictorConfig | None, str | None]] = {
     "memory of slots": (None, ">= 0.9"),
     "no memory": (ResidualMLPConfig(hidden=(192, 192)), "< 0.6"),
-    "window of four": (GRUConfig(hidden=192, window=4), None),
+    "window of four": (GRUConfig(hidden=128, window=4), None),
 }
 """By name: the predictor in place of the recipe's, and the goal for its success."""
 FIRST, FITTED, ASKED = 2_000_000, 400, 400
@@ -67,20 +69,22 @@ def measure(benchmark: Benchmark) -> None:
     for seed in benchmark.seeds:
         for label in PREDICTORS:
             part = f"{label.replace(' ', '_')}-{seed}"
-            benchmark.part(part, partial(variant, recorded, label, seed))
+            run = benchmark.folder(f"models/{part}") / "run"
+            measured = partial(variant, recorded, label, seed, run)
+            benchmark.part(part, lambda _, measured=measured: measured())
 
 
-def variant(recorded: Dataset, label: str, seed: int, folder: Path) -> Sequence[Figure]:
+def variant(recorded: Dataset, label: str, seed: int, run: Path) -> Sequence[Figure]:
     """One predictor, trained and asked to act."""
     recipe = recipes.get(RECIPE)
     config = recipes.configure(RECIPE, recorded.signature, seed=seed)
     predictor, goal = PREDICTORS[label]
     if predictor is not None:
         config = replace(config, world_model=replace(config.world_model, predictor=predictor))
-    started = time.time()
-    model = train(recorded, config, folder / "run", visible=False)
+    model = train(recorded, config, run, resume=True, visible=False)
     prefix = f"seed {seed}: {label}, "
-    figures = [figure(prefix + "training", time.time() - started, unit="s")]
+    trained = json.loads((run / SUMMARY).read_text())["train_seconds"]
+    figures = [figure(prefix + "training", trained, unit="s")]
     settings = recipes.acting(recipe)
     results = evaluate(
         lambda goals, number: settings.agent(model, goals, number, seed=seed),

@@ -23,13 +23,13 @@ STEPS, JUMP = 6, 3.0
 class Jumps(WindowSampler):
     """Clips of points that are pushed, and once are moved further by something else."""
 
-    def __init__(self, at: int) -> None:
-        self.at = at
+    def __init__(self, jump: int) -> None:
+        self.jump = jump
 
     def sample(self, batch_size: int, generator: torch.Generator) -> Windows:
         actions = torch.randn(batch_size, STEPS, BLOCK * 2, generator=generator)
         moves = actions.unflatten(-1, (BLOCK, 2)).sum(2)
-        moves[:, self.at, 0] += JUMP
+        moves[:, self.jump, 0] += JUMP
         states = torch.cat([torch.zeros(batch_size, 1, 2), moves.cumsum(1)], dim=1)
         none = torch.zeros(batch_size, dtype=torch.long)
         return Windows(

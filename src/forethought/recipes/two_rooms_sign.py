@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from forethought.actor import CEM
+from forethought.actor import PredictiveSampling
 from forethought.cost import CostTerm, probed_goal
 from forethought.data.record import TRUTH
 from forethought.evaluation.planning import PlanningProtocol
@@ -35,15 +35,11 @@ def two_rooms_sign() -> Recipe:
         description="a sign seen once opens a later door: a memory of slots spans the episode",
         training=_training,
         acting=Acting(
-            # Far enough to see, from the end of the corridor, what comes of either door. Held
-            # pushes slide along walls and through doors.
-            planner=CEM(
-                horizon=7,
-                num_samples=128,
-                num_iterations=3,
-                num_elites=12,
-                shared_noise=0.8,
-                held_share=0.5,
+            # Far enough to come from the end of the corridor to the goal. The way bends once: noise
+            # with a knot in the middle goes through the farther door and back, which noise of each
+            # step by itself, or pushes that are held, do not.
+            planner=PredictiveSampling(
+                horizon=10, num_samples=128, num_iterations=3, std=2.0, num_knots=3
             ),
             goal=place_of,
         ),
