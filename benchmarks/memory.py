@@ -17,7 +17,7 @@ are trained already are kept where the benchmark is resumed.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -47,13 +47,15 @@ RECIPE = "two_rooms_sign"
 PREDICTORS: dict[str, tuple[PredictorConfig | None, str | None]] = {
     "memory of slots": (None, ">= 0.9"),
     "no memory": (ResidualMLPConfig(hidden=(192, 192)), "< 0.6"),
-    "window of four": (GRUConfig(hidden=128, window=4), None),
+    "window of four": (GRUConfig(hidden=96, window=4), None),
 }
 """By name: the predictor in place of the recipe's, and the goal for its success."""
 FIRST, FITTED, ASKED = 2_000_000, 400, 400
 """First task that memory is probed on, and how many are for fitting and for asking."""
 AHEAD = 7
 """Model steps that are imagined from the hall."""
+Given = Callable[[], tuple[Model, Path]]
+"""A trained model and its folder, when they are wanted."""
 
 
 def measure(benchmark: Benchmark) -> None:
@@ -70,22 +72,26 @@ def measure(benchmark: Benchmark) -> None:
         for label in PREDICTORS:
             part = f"{label.replace(' ', '_')}-{seed}"
             run = benchmark.folder(f"models/{part}") / "run"
-            measured = partial(variant, recorded, label, seed, run)
-            benchmark.part(part, lambda _, measured=measured: measured())
+            given = partial(trained, recorded, label, seed, run)
+            prefix = f"seed {seed}: {label}, "
+            benchmark.part(part, partial(success, given, prefix, PREDICTORS[label][1]))
+            benchmark.part(f"{part}-remembered", partial(remembered, given, prefix))
 
 
-def variant(recorded: Dataset, label: str, seed: int, run: Path) -> Sequence[Figure]:
-    """One predictor, trained and asked to act."""
-    recipe = recipes.get(RECIPE)
+def trained(recorded: Dataset, label: str, seed: int, run: Path) -> tuple[Model, Path]:
+    """The recipe's model with one of the predictors, and its folder; kept where it was trained."""
     config = recipes.configure(RECIPE, recorded.signature, seed=seed)
-    predictor, goal = PREDICTORS[label]
+    predictor, _ = PREDICTORS[label]
     if predictor is not None:
         config = replace(config, world_model=replace(config.world_model, predictor=predictor))
-    model = train(recorded, config, run, resume=True, visible=False)
-    prefix = f"seed {seed}: {label}, "
-    trained = json.loads((run / SUMMARY).read_text())["train_seconds"]
-    figures = [figure(prefix + "training", trained, unit="s")]
-    settings = recipes.acting(recipe)
+    return train(recorded, config, run, resume=True, visible=False), run
+
+
+def success(given: Given, prefix: str, goal: str | None, _: Path) -> Sequence[Figure]:
+    """How often goals are reached, in all and by which door is the trap."""
+    (model, run), recipe = given(), recipes.get(RECIPE)
+    seconds = json.loads((run / SUMMARY).read_text())["train_seconds"]
+    settings, seed = recipes.acting(recipe), int(model.notes["seed"])
     results = evaluate(
         lambda goals, number: settings.agent(model, goals, number, seed=seed),
         lambda number: worlds.make(RECIPE, number),
@@ -93,7 +99,8 @@ def variant(recorded: Dataset, label: str, seed: int, run: Path) -> Sequence[Fig
         visible=False,
     )
     rates = results.headline()
-    figures += [
+    return [
+        figure(prefix + "training", seconds, unit="s"),
         estimate(prefix + "success", rates["agent"], goal),
         *(
             estimate(f"{prefix}success, {name}", ever.to_json())
@@ -101,7 +108,6 @@ def variant(recorded: Dataset, label: str, seed: int, run: Path) -> Sequence[Fig
         ),
         *(estimate(prefix + end, rates[end]) for end in ("floor", "ceiling")),
     ]
-    return [*figures, *remembered(model, prefix)]
 
 
 # ------------------------------------------------------------------------ what is remembered
@@ -128,16 +134,19 @@ class Walk:
 
 @torch.no_grad()
 def walked(model: Model, side: float) -> Walk:
-    """All tasks, walked through the door on a side."""
-    world = TwoRoomsSign(FITTED + ASKED)
+    """All tasks, walked through a door as if it were safe, so that what is done tells nothing."""
+    world, passing = TwoRoomsSign(FITTED + ASKED), TwoRoomsSign(FITTED + ASKED)
     images = [world.reset(range(FIRST, FIRST + world.num_worlds))[CAMERA]]
+    passing.reset(world.seeds)
+    passing.safe[:] = "up" if side < 0 else "down"
     places, actions = [world.position], []
     config, safe = world.config, world.truth()["safe"]
     block = model.config.world_model.action_block
     # Out of the corridor, through the wall, and what is imagined from the hall.
     steps = int(config.hall[1] / config.max_step / block) + 1 + AHEAD
     for _ in range(steps * block):
-        actions.append(world.towards(np.full(world.num_worlds, side)))
+        actions.append(passing.oracle())
+        passing.step(actions[-1])
         images.append(world.step(actions[-1])[CAMERA])
         places.append(world.position)
     at = np.stack(places)[:, :, 0]
@@ -155,8 +164,9 @@ def walked(model: Model, side: float) -> Walk:
     )
 
 
-def remembered(model: Model, prefix: str) -> list[Figure]:
+def remembered(given: Given, prefix: str, _: Path) -> Sequence[Figure]:
     """Whether what is carried, and what is foreseen, tell the safe door in the hall."""
+    model, _ = given()
     up, down = walked(model, -1.0), walked(model, 1.0)
     asked = slice(FITTED, None)
     held = carried(model, up)
