@@ -219,6 +219,13 @@ HEADLINES = [
         "by the worst of four",
     ),
     (
+        "memory",
+        "seed 0: memory of slots, success",
+        "a sign seen once says which of two doors is a trap: success with a memory of slots",
+    ),
+    ("memory", "seed 0: no memory, success", "without memory"),
+    ("memory", "seed 0: window of four, success", "with a window of four model steps"),
+    (
         "baselines",
         "two_rooms, seed 0, pixels, as many steps as JEPA: success",
         "two rooms: drawing the future instead of foreseeing latents, as many steps: success",

@@ -33,6 +33,7 @@ from forethought.config import from_json, register, to_json
 from forethought.cost.calibration import Calibration, load_calibration, save_calibration
 from forethought.cost.critic import CriticConfig, LatentDistance
 from forethought.cost.goal_reader import GoalReaderConfig
+from forethought.memory import SlotPredictorConfig  # noqa: F401 (runs name it, nobody else need)
 from forethought.perception.normalise import Normaliser
 from forethought.policy import PolicyConfig
 from forethought.types import Distance, ForethoughtError, Signature

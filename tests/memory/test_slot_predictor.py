@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import Tensor
 
 from forethought.checkers import check_predictor
 from forethought.config import from_json, to_json
-from forethought.memory import SlotMemoryConfig, SlotPredictorConfig
+from forethought.memory import SlotMemoryConfig, SlotPredictor, SlotPredictorConfig
 from forethought.types import ForethoughtError
 from forethought.world_model import Predictor, PredictorConfig, ResidualMLPConfig
 
@@ -69,6 +73,17 @@ def test_it_keeps_the_contract_of_predictors() -> None:
     assert from_json(to_json(SMALL)) == SMALL
 
 
+def test_whoever_reads_a_model_knows_a_predictor_with_slots() -> None:
+    """In a new process, in which nothing but models was imported."""
+    script = (
+        "import sys, json, forethought.model; from forethought.config import from_json; "
+        "print(from_json(json.loads(sys.argv[1])))"
+    )
+    command = [sys.executable, "-c", script, json.dumps(to_json(SMALL))]
+    told = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == str(SMALL)
+
+
 @torch.no_grad()
 def test_unrolling_is_predicting_step_by_step() -> None:
     torch.manual_seed(0)
@@ -82,6 +97,38 @@ def test_unrolling_is_predicting_step_by_step() -> None:
         rtol=1e-4,
         atol=1e-5,
     )
+
+
+@pytest.mark.parametrize("window", [3, 9])
+@torch.no_grad()
+def test_each_step_at_once_is_predicting_it_from_what_came_before(window: int) -> None:
+    torch.manual_seed(0)
+    predictor = SlotPredictorConfig(window=window).build(2, 4, 2).eval()
+    for parameter in predictor.parameters():
+        parameter.normal_(std=0.3)
+    latents, actions = torch.randn(3, 7, 2, 4), torch.randn(3, 7, 2)
+    one_by_one = [
+        predictor(latents[:, max(0, end - window) : end], actions[:, max(0, end - window) : end])
+        for end in range(1, 8)
+    ]
+    torch.testing.assert_close(
+        predictor.each(latents, actions), torch.stack(one_by_one, 1), rtol=1e-4, atol=1e-5
+    )
+
+
+@torch.no_grad()
+def test_what_the_slots_hold_depends_on_all_that_was_seen_and_on_that_alone() -> None:
+    torch.manual_seed(0)
+    predictor = SMALL.build(1, 3, 1).eval()
+    latents, actions, _ = signs(4, 6, seed=0)
+    assert isinstance(predictor, SlotPredictor)
+    slots = predictor.holds(latents, actions).slots
+    assert slots.shape == (4, 8, 2, 8)
+    other = latents.clone()
+    other[:, 0] += 1
+    changed = predictor.holds(other, actions).slots
+    assert not torch.allclose(changed, slots, atol=1e-4)
+    torch.testing.assert_close(predictor.holds(latents.flip(0), actions).slots, slots.flip(0))
 
 
 def test_a_memory_that_never_reads_is_refused() -> None:

@@ -19,7 +19,7 @@ from forethought.learning.augmentation import AugmentationConfig
 from forethought.learning.errors import PredictionErrorConfig, SquaredError
 from forethought.learning.linear_start import LinearStartConfig
 from forethought.learning.pretraining import ObjectiveConfig, PretrainingStage
-from forethought.types import Past, Windows
+from forethought.types import ForethoughtError, Past, Windows
 from forethought.world_model.regularisers import RegulariserConfig
 from forethought.world_model.targets import OwnLatentsConfig, Target, TargetConfig
 from forethought.world_model.world_model import WorldModel
@@ -40,6 +40,9 @@ class JEPAConfig(ObjectiveConfig):
         target: what predictions are compared with.
         frozen_encoder: whether perception is left as it is, pretrained or random; only the
             predictor learns.
+        each_step: weight of foreseeing every step of a clip from all that came before it, besides
+            the rollout from the present. What has to be remembered for long is learned by it:
+            nothing that was imagined lies between what was seen and what follows from it.
     """
 
     regularisers: tuple[RegulariserConfig, ...]
@@ -48,9 +51,19 @@ class JEPAConfig(ObjectiveConfig):
     start: LinearStartConfig | None = None
     target: TargetConfig = field(default_factory=OwnLatentsConfig)
     frozen_encoder: bool = False
+    each_step: float = 0.0
 
     def parts(self, world_model: WorldModel) -> dict[str, nn.Module]:
-        """See :class:`ObjectiveConfig`."""
+        """See :class:`ObjectiveConfig`.
+
+        Raises:
+            ForethoughtError: each step is to be foreseen by a model with a latent variable.
+        """
+        if self.each_step and world_model.latent_variable is not None:
+            raise ForethoughtError(
+                f"each_step={self.each_step}, but the world model has a latent variable, of which "
+                "each step would have to be told; set each_step=0, or latent_variable=None."
+            )
         return {
             "regularisers": Regularisers(self.regularisers, world_model),
             "target": self.target.build(world_model),
@@ -172,12 +185,14 @@ class JEPAStage(PretrainingStage):
             clips = self.config.augmentation(clips, generator)
         observation = self.on_device(clips)
         seen = self._foresee(observation, clips, self.known(generator), generator)
-        targets = self.target(observation, seen.latents)[:, seen.present :]
+        targets = self.target(observation, seen.latents)
         members = len(seen.predicted)
         prediction = self.config.error(
-            seen.predicted.flatten(0, 1), targets.repeat(members, 1, 1, 1)
+            seen.predicted.flatten(0, 1), targets[:, seen.present :].repeat(members, 1, 1, 1)
         )
         loss = self.config.error.weight * prediction
+        if self.config.each_step:
+            loss = loss + self.config.each_step * self._single(seen, targets)
         terms = self.regularisers(seen.latents, seen.actions, generator)
         for name, value in terms.items():
             loss = loss + self.regularisers.weights[name] * value
@@ -186,6 +201,14 @@ class JEPAStage(PretrainingStage):
             loss = loss + variable.weight * seen.information
             terms["information"] = seen.information
         return loss, {"prediction": prediction.detach(), **_detached(terms)}
+
+    def _single(self, seen: Foreseen, targets: Float[Tensor, "b t k d"]) -> Float[Tensor, ""]:
+        """Error of every step of the clips, each from what came before it."""
+        ahead = self.world_model.each(seen.latents[:, :-1], seen.actions)
+        told = seen.latents[:, :-1].expand_as(ahead)
+        pairs = torch.stack([told, ahead], dim=3).flatten(0, 2)
+        came = torch.stack([targets[:, :-1], targets[:, 1:]], dim=2).flatten(0, 1)
+        return self.config.error(pairs, came.repeat(len(ahead), 1, 1, 1))
 
     def _foresee(
         self,

@@ -6,19 +6,23 @@ the slots that it is about, and all others stay as they are, however long ago th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
+from functools import partial
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from forethought.config import register
-from forethought.memory.slots import SlotMemoryConfig, Writes
+from forethought.memory.slots import SlotMemoryConfig, SlotState, Writes
 from forethought.perception.encoders import mlp
 from forethought.types import ForethoughtError
 from forethought.world_model.predictors import Predictor, PredictorConfig
+
+Recall = Callable[[Tensor, Tensor], Tensor]
+"""Addresses ``(n, q, s)`` and relations ``(n, q, r)`` to what the slots hold there."""
 
 
 @register
@@ -83,22 +87,57 @@ class SlotPredictor(Predictor):
         self, latents: Float[Tensor, "n w k d"], actions: Float[Tensor, "n w a"]
     ) -> Float[Tensor, "n k d"]:
         """See :class:`Predictor`."""
+        slots, seen = self._told(latents, actions)
+        return self._next(latents[:, -1:], seen[:, -1:], partial(self.memory.read, slots))[:, 0]
+
+    def holds(
+        self, latents: Float[Tensor, "n w k d"], actions: Float[Tensor, "n w a"]
+    ) -> SlotState:
+        """What the slots hold after consecutive steps; for looking at."""
+        return self._told(latents, actions)[0]
+
+    def each(
+        self, latents: Float[Tensor, "n t k d"], actions: Float[Tensor, "n t a"]
+    ) -> Float[Tensor, "n t k d"]:
+        """See :class:`Predictor`; what is written, and when, is the same for all steps."""
+        number, time = latents.shape[:2]
+        if time > self.window:
+            return super().each(latents, actions)
         seen = self._enter(latents.flatten(2), actions)
-        return self._next(latents[:, -1], seen[:, -1], self._writes(seen))
+        trace = self.memory.trace(self._writes(seen))
+        known = torch.ones(time, time, dtype=torch.bool, device=latents.device).tril()
+        known = known.expand(number, time, time)
+        return self._next(latents, seen, partial(self.memory.recall, trace, known=known))
 
     def unroll(
         self, latents: Float[Tensor, "n w k d"], actions: Float[Tensor, "n w_minus_1_plus_h a"]
     ) -> Float[Tensor, "n h_plus_1 k d"]:
-        """See :class:`Predictor`; what a step writes is made once, though many windows have it."""
+        """See :class:`Predictor`; each step writes once, to what the slots hold by then.
+
+        Only where the window is full, and its oldest step is to be forgotten, all are written anew.
+        """
         known, states = latents.shape[1], list(latents.unbind(1))
-        written: list[Writes] = []
-        for step, action in enumerate(actions.unbind(1)):
-            seen = self._enter(states[step].flatten(1), action)
-            written.append(self._writes(seen.unsqueeze(1)))
-            if step + 1 >= known:
-                window = _joined(written[-self.window :])
-                states.append(self._next(states[-1], seen, window))
+        writes = self._writes(self._enter(latents.flatten(2), actions[:, :known]))
+        slots = self.memory.trace(writes.at(slice(known - 1))).until(known - 1)
+        for step in range(known - 1, actions.shape[1]):
+            seen = self._enter(states[-1].flatten(1), actions[:, step]).unsqueeze(1)
+            newest = self._writes(seen)
+            if step >= known:
+                writes = _joined(writes, newest, self.window)
+            if step < self.window:
+                slots = self.memory.write(slots, newest)
+            else:
+                slots = self.memory.trace(writes).until(self.window)
+            recall = partial(self.memory.read, slots)
+            states.append(self._next(states[-1].unsqueeze(1), seen, recall)[:, 0])
         return torch.stack(states[known - 1 :], dim=1)
+
+    def _told(
+        self, latents: Float[Tensor, "n w k d"], actions: Float[Tensor, "n w a"]
+    ) -> tuple[SlotState, Float[Tensor, "n w u"]]:
+        """What the slots hold after all steps, and what entered at each."""
+        seen = self._enter(latents.flatten(2), actions)
+        return self.memory.trace(self._writes(seen)).until(latents.shape[1]), seen
 
     def _enter(
         self, flat: Float[Tensor, "*batch w"], actions: Float[Tensor, "*batch a"]
@@ -118,25 +157,22 @@ class SlotPredictor(Predictor):
         )
 
     def _next(
-        self, present: Float[Tensor, "n k d"], seen: Float[Tensor, "n u"], writes: Writes
-    ) -> Float[Tensor, "n k d"]:
-        trace = self.memory.trace(writes)
-        known = _all_known(writes)
+        self, present: Float[Tensor, "n q k d"], seen: Float[Tensor, "n q u"], recall: Recall
+    ) -> Float[Tensor, "n q k d"]:
+        """What follows states, by what was seen in each and what the slots held then."""
         read: list[Tensor] = []
         for reading in self.reading:
-            about, relation = reading(seen).unsqueeze(1).split(self.read_sizes, -1)
+            about, relation = reading(seen).split(self.read_sizes, -1)
             address = self.memory.address(about + read[-1] if read else about)
-            relation = functional.normalize(relation, dim=-1)
-            read.append(self.memory.recall(trace, address, relation, known))
-        told = torch.cat([*(one.squeeze(1) for one in read), seen], dim=-1)
+            read.append(recall(address, functional.normalize(relation, dim=-1)))
+        told = torch.cat([*read, seen], dim=-1)
         return present + self.readout(told).view_as(present)
 
 
-def _joined(parts: Sequence[Writes]) -> Writes:
-    names = [one.name for one in fields(Writes)]
-    return Writes(**{name: torch.cat([getattr(p, name) for p in parts], 1) for name in names})
+def _joined(writes: Writes, newest: Writes, window: int) -> Writes:
+    """Writes of a window, the oldest left out where there are more."""
 
+    def both(name: str) -> Tensor:
+        return torch.cat([getattr(writes, name), getattr(newest, name)], dim=1)[:, -window:]
 
-def _all_known(writes: Writes) -> Bool[Tensor, "n 1 w"]:
-    number, length = writes.value.shape[:2]
-    return torch.ones(number, 1, length, dtype=torch.bool, device=writes.value.device)
+    return Writes(**{one.name: both(one.name) for one in fields(Writes)})

@@ -116,8 +116,10 @@ class Trace:
 
     def until(self, last: int) -> SlotState:
         """What the slots hold after the first so many writes."""
-        parts = (one[:, :last] for one in (self.address, self.relation, self.change))
-        return SlotState(slots=torch.einsum("bws,bwr,bwd->bsrd", *parts))
+        places = _places(self.address[:, :last], self.relation[:, :last])
+        slots = places.transpose(1, 2) @ self.change[:, :last]
+        sizes = self.address.shape[-1], self.relation.shape[-1]
+        return SlotState(slots=slots.unflatten(1, sizes))
 
 
 class SlotMemory(nn.Module):
@@ -149,7 +151,8 @@ class SlotMemory(nn.Module):
             one = writes.at(slice(step, step + 1))
             change = one.value + _content(slots, one.address, one.source)
             change = one.gate * change - one.erase * _content(slots, one.address, one.relation)
-            slots = slots + torch.einsum("bws,bwr,bwd->bsrd", one.address, one.relation, change)
+            places = _places(one.address, one.relation).transpose(1, 2)
+            slots = torch.baddbmm(slots.flatten(1, 2), places, change).view_as(slots)
         return replace(state, slots=slots)
 
     def read(
@@ -204,4 +207,11 @@ def _content(
     address: Float[Tensor, "b q s"],
     relation: Float[Tensor, "b q r"],
 ) -> Float[Tensor, "b q d"]:
-    return torch.einsum("bqs,bqr,bsrd->bqd", address, relation, slots)
+    return _places(address, relation) @ slots.flatten(1, 2)
+
+
+def _places(
+    address: Float[Tensor, "b q s"], relation: Float[Tensor, "b q r"]
+) -> Float[Tensor, "b q sr"]:
+    """How much each relation of each slot is meant."""
+    return (address.unsqueeze(-1) * relation.unsqueeze(-2)).flatten(2)

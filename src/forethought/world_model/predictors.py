@@ -60,6 +60,24 @@ class Predictor(nn.Module, ABC):
             states.append(self(seen, actions[:, max(0, step - self.window) : step]))
         return torch.stack(states[known - 1 :], dim=1)
 
+    def each(
+        self, latents: Float[Tensor, "n t k d"], actions: Float[Tensor, "n t a"]
+    ) -> Float[Tensor, "n t k d"]:
+        """What follows each of consecutive latents, from it and those before it.
+
+        The numbers are those of :meth:`forward`; predictors that can share work between steps say
+        so here.
+        """
+        time, window = latents.shape[1], self.window
+        begun = range(1, min(window, time + 1))
+        parts = [self(latents[:, :end], actions[:, :end]).unsqueeze(1) for end in begun]
+        if time >= window:
+            seen = latents.unfold(1, window, 1).movedim(-1, 2)
+            done = actions.unfold(1, window, 1).movedim(-1, 2)
+            after = [self(*one) for one in zip(seen.unbind(1), done.unbind(1), strict=True)]
+            parts.append(torch.stack(after, dim=1))
+        return torch.cat(parts, dim=1)
+
 
 class MarkovPredictor(Predictor):
     """A predictor to which the present says all."""
@@ -351,6 +369,14 @@ class GRU(Predictor):
         told = [self.memory.told(step) for step in functional.gelu(seen).unbind(1)]
         return self._next(latents[:, -1], seen[:, -1], told)
 
+    def holds(
+        self, latents: Float[Tensor, "n w k d"], actions: Float[Tensor, "n w a"]
+    ) -> Float[Tensor, "n u"]:
+        """The hidden state after consecutive steps; for looking at."""
+        seen = self._enter(latents.flatten(2), actions)
+        told = [self.memory.told(step) for step in functional.gelu(seen).unbind(1)]
+        return self._run(told, torch.zeros_like(seen[:, 0]))
+
     def unroll(
         self, latents: Float[Tensor, "n w k d"], actions: Float[Tensor, "n w_minus_1_plus_h a"]
     ) -> Float[Tensor, "n h_plus_1 k d"]:
@@ -379,12 +405,17 @@ class GRU(Predictor):
         told: Sequence[Float[Tensor, "n three_u"]],
     ) -> Float[Tensor, "n k d"]:
         """What follows the present, by what each step of the window says to the gates."""
-        hidden = torch.zeros_like(seen)
-        for step in told:
-            hidden = self.memory.gate(step, hidden)
+        hidden = self._run(told, torch.zeros_like(seen))
         # The latest input goes past the gates as well: what moves now need not be remembered.
         change = self.readout(torch.cat([hidden, seen], dim=-1))
         return present + change.view_as(present)
+
+    def _run(
+        self, told: Sequence[Float[Tensor, "n three_u"]], hidden: Float[Tensor, "n u"]
+    ) -> Float[Tensor, "n u"]:
+        for step in told:
+            hidden = self.memory.gate(step, hidden)
+        return hidden
 
 
 @register

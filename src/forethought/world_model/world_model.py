@@ -238,6 +238,21 @@ class WorldModel(nn.Module):
         assert self.latent_variable is not None
         return torch.cat([actions, actions.new_zeros(len(actions), self.latent_variable.width)], -1)
 
+    def each(
+        self, latents: Float[Tensor, "n t k d"], actions: Float[Tensor, "n t a"]
+    ) -> Float[Tensor, "m n t k d"]:
+        """What each of the predictor's ``m`` members foresees after each of consecutive latents.
+
+        Args:
+            latents: as they came.
+            actions: standardised, what was done in each; a latent variable is no part of them, so
+                that there must be none.
+        """
+        assert self.latent_variable is None
+        members = self.predictor.num_members
+        ahead = self.predictor.each(_copies(latents, members), _copies(actions, members))
+        return ahead.unflatten(0, (members, -1))
+
     def imagine(
         self,
         latents: Float[Tensor, "b k d"],
