@@ -271,6 +271,36 @@ HEADLINES = [
         "of a model trained on what curiosity recorded",
     ),
     (
+        "adapt",
+        "friction, seed 0: frozen",
+        "pushes that go on as on ice, all at once: success of an agent that does not adapt",
+    ),
+    (
+        "adapt",
+        "friction, seed 0: adapted, share of the original",
+        "of one that adapts, after 2,000 world steps, over the original",
+    ),
+    (
+        "distill",
+        "two_rooms, seed 0: success, Mode 1 over Mode 2",
+        "30 rounds of 300 candidates distilled: success of reflexes over the search's",
+    ),
+    (
+        "distill",
+        "two_rooms, seed 0: time of a decision, Mode 1 over Mode 2",
+        "their time of a decision over the search's",
+    ),
+    (
+        "distill",
+        "two_rooms_random, seed 0: success, Mode 1 over Mode 2",
+        "unseen layouts: success of reflexes over the search's",
+    ),
+    (
+        "babi",
+        "tasks solved, seed 0",
+        "bAbI's twenty tasks, one configuration: under 5 % of answers wrong",
+    ),
+    (
         "text_model",
         "next byte, seed 0: held-out nats a character",
         "tinyshakespeare, held-out nats a character",

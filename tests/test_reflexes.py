@@ -110,6 +110,29 @@ def test_reflexes_alone_heed_neither() -> None:
     assert all(np.isnan(d.surprise).all() for d in decisions)
 
 
+def test_reflexes_that_are_shaken_come_free() -> None:
+    """As much as is said, held while the reflex is acted out, within the box; with the same seed
+    the same again. The policy alone would never move."""
+    stuck = reflexive(push=0.0)
+    gate = GateConfig.reflexes_only(chunk=2, jitter=0.3)
+    agents = [
+        point_agent(stuck, (4.0, 0.0), gate=gate, seed=seed, num_agents=400) for seed in (0, 0, 1)
+    ]
+    seen = {STATE: np.zeros((400, 2), np.float32)}
+    first, same, other = ([a.act_batch(seen).action for _ in range(5)] for a in agents)
+    np.testing.assert_array_equal(first, same)
+    assert not np.array_equal(first, other)
+    for step in range(1, 4):
+        np.testing.assert_array_equal(first[step], first[0])
+    assert not np.array_equal(first[4], first[0])
+    assert first[0].std() == pytest.approx(0.3, rel=0.1) and abs(first[0].mean()) < 0.05
+    wild = GateConfig.reflexes_only(jitter=5.0)
+    action = point_agent(stuck, (4.0, 0.0), gate=wild, num_agents=400).act_batch(seen).action
+    assert np.abs(action).max() == 1.0
+    with pytest.raises(ForethoughtError, match="jitter=-1"):
+        GateConfig.reflexes_only(jitter=-1.0)
+
+
 def test_each_of_several_agents_has_a_mode_of_its_own() -> None:
     model = reflexive()
     inner = model.policy.answer

@@ -565,7 +565,9 @@ class Agent:
         """By reflex where the gate and the shield let it, else by a search."""
         if self._reflexes is None:
             return self._deliberate(latents, previous)
-        answer = self._reflexes.answer(latents, surprise, hurried=self._hurried())
+        answer = self._reflexes.answer(
+            latents, surprise, generator=self._generator, hurried=self._hurried()
+        )
         answer = self._unopposed(latents, answer)
         if not answer.taken.any():
             return self._deliberate(latents, previous, answer)
@@ -656,7 +658,8 @@ class Agent:
         blank = world_model.low.new_zeros(
             self.num_agents, world_model.num_tokens, world_model.width
         )
-        reflexes.answer(blank, np.zeros(self.num_agents, dtype=np.float32))
+        aside = torch.Generator(device=self.model.device)
+        reflexes.answer(blank, np.zeros(self.num_agents, np.float32), generator=aside)
         return reflexes
 
     def _deliberate(

@@ -214,7 +214,7 @@ class Policy(nn.Module):
         mean = actions.mean(0, keepdim=True)
         return self._in_world_units(mean) if self.num_choices else mean
 
-    def gate(self, share: float = 0.98, *, chunk: int = 1) -> GateConfig:
+    def gate(self, share: float = 0.98, *, chunk: int = 1, jitter: float = 0.0) -> GateConfig:
         """A gate that lets reflexes through where spread and surprise are as low as they were in
         so large a share of what was met where it was distilled.
 
@@ -222,6 +222,7 @@ class Policy(nn.Module):
             share: from 0 to 1.
             chunk: model steps of a reflex that are acted out before the next decision. What is
                 foreseen for so long is foreseen less well; surprise is judged by that.
+            jitter: see :class:`forethought.actor.Gate`.
 
         Raises:
             ForethoughtError: a share that is none, a chunk longer than its own, or a policy that
@@ -239,7 +240,7 @@ class Policy(nn.Module):
                 "give thresholds yourself: GateConfig(spread=..., surprise=...)."
             )
         spread, surprise = torch.quantile(met, share, dim=1).tolist()
-        return GateConfig(spread=spread, surprise=surprise, chunk=chunk)
+        return GateConfig(spread=spread, surprise=surprise, chunk=chunk, jitter=jitter)
 
     def _in_units(self, actions: Float[Tensor, "*n a"]) -> Float[Tensor, "*n a"]:
         return (2 * actions - self.low - self.high) / (self.high - self.low).clamp_min(1e-9)

@@ -69,6 +69,7 @@ class Reflexes:
             )
         self.policy: Policy = model.policy
         self.gate, self._space, self._num_agents = gate, space, num_agents
+        self._half = (self.policy.high - self.policy.low) / 2
         block, answered = model.config.world_model.action_block, self.policy.config.chunk
         needed = max(gate.chunk, -(-replan_every // block))
         if needed > answered:
@@ -77,7 +78,12 @@ class Reflexes:
                 f"{needed} are to be acted out (chunk={gate.chunk}, replan_every={replan_every}). "
                 "Lower both, or distil with PolicyConfig(chunk=...)."
             )
-        self.steps = gate.chunk * block
+        if gate.jitter and model.signature.action.discrete:
+            raise ForethoughtError(
+                f"a gate with jitter={gate.jitter}, which shakes pushes, and actions that are "
+                "choices; give jitter=0."
+            )
+        self.steps, self._block = gate.chunk * block, block
         self._goals = sought(cost, sight).expand(num_agents, -1, -1)
 
     def answer(
@@ -85,6 +91,7 @@ class Reflexes:
         latents: Float[Tensor, "b k d"],
         surprise: Float[np.ndarray, " b"],
         *,
+        generator: torch.Generator,
         hurried: bool = False,
     ) -> Answer:
         """What to do next, and for whom that will do.
@@ -92,13 +99,27 @@ class Reflexes:
         Args:
             latents: now.
             surprise: of the model step that has just ended; NaN where there is none.
+            generator: of what reflexes are shaken by.
             hurried: there is no time for a search.
         """
         reflex = self.policy.answer(latents, self._goals)
         everyone = np.ones(self._num_agents, dtype=bool)
         if self.gate.deliberates and not hurried:
             everyone = self.gate.opens(reflex.spread.cpu().numpy(), surprise)
-        return Answer(actions=self._space.project(reflex.actions), taken=everyone)
+        actions = reflex.actions
+        if self.gate.jitter:
+            actions = actions + self.gate.jitter * self._shaken(actions, generator)
+        return Answer(actions=self._space.project(actions), taken=everyone)
+
+    def _shaken(
+        self, actions: Float[Tensor, "b c a"], generator: torch.Generator
+    ) -> Float[Tensor, "b 1 a"]:
+        """A push for each agent, the same at every world step, in units of half the box."""
+        width = actions.shape[-1] // self._block
+        push = torch.randn(
+            len(actions), 1, 1, width, generator=generator, device=generator.device
+        ).to(actions)
+        return push.expand(-1, -1, self._block, -1).flatten(2) * self._half
 
 
 def sought(cost: Cost, sight: Sight) -> Float[Tensor, "_ k d"]:

@@ -78,6 +78,7 @@ def written(folder: Path, text: str) -> Task:
         ("mode: deliberate", None),
         ("mode: gated", Gating()),
         ("mode: {gated: {share: 0.9, chunk: 2}}", Gating(share=0.9, chunk=2)),
+        ("mode: {gated: {jitter: 0.4}}", Gating(jitter=0.4)),
         ("mode: reflexes", Gating(share=None)),
         ("mode: {reflexes: {chunk: 3}}", Gating(share=None, chunk=3)),
     ],

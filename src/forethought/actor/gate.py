@@ -24,6 +24,9 @@ class Gate(Protocol):
         deliberates: whether it may ask for a search at all. Where it may, a reflex that the shield
             would change is one cause; where not, the shield changes it.
         fewest: candidates that a search must have time for; where it has not, reflexes act.
+        jitter: deviation, in units of half the box, of a push that each reflex is shaken by and
+            that is held while it is acted out: a policy that always answers the same to the same
+            stands before a wall for ever.
     """
 
     @property
@@ -43,6 +46,11 @@ class Gate(Protocol):
 
     @property
     def fewest(self) -> int:
+        """See the class."""
+        ...
+
+    @property
+    def jitter(self) -> float:
         """See the class."""
         ...
 
@@ -72,9 +80,10 @@ class GateConfig:
         chunk: see :class:`Gate`.
         fewest: see :class:`Gate`.
         deliberates: see :class:`Gate`.
+        jitter: see :class:`Gate`.
 
     Raises:
-        ForethoughtError: a chunk without a step.
+        ForethoughtError: a chunk without a step, or a deviation below zero.
     """
 
     spread: float
@@ -82,17 +91,21 @@ class GateConfig:
     chunk: int = 1
     fewest: int = 2
     deliberates: bool = True
+    jitter: float = 0.0
 
     def __post_init__(self) -> None:
         if self.chunk < 1:
             raise ForethoughtError(
                 f"a gate with chunk={self.chunk}; give 1 or more model steps of a reflex to act on."
             )
+        if not self.jitter >= 0:
+            raise ForethoughtError(f"a gate with jitter={self.jitter}; give a deviation, or 0.")
 
     @classmethod
-    def reflexes_only(cls, *, chunk: int = 1) -> GateConfig:
+    def reflexes_only(cls, *, chunk: int = 1, jitter: float = 0.0) -> GateConfig:
         """Mode 1 alone: never a search, whatever spread and surprise are."""
-        return cls(spread=float("inf"), surprise=float("inf"), chunk=chunk, deliberates=False)
+        always = float("inf")
+        return cls(spread=always, surprise=always, chunk=chunk, deliberates=False, jitter=jitter)
 
     @property
     def heeds_surprise(self) -> bool:

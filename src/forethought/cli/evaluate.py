@@ -39,6 +39,8 @@ class Arguments(Common):
     """Share of what was met in distillation that the gate lets pass, with --gated."""
     chunk: int = 1
     """Model steps of a reflex that are acted out before the next decision."""
+    jitter: float = 0.0
+    """Deviation, in units of half the box, of a push that each reflex is shaken by."""
 
 
 def run(arguments: Arguments) -> Answer:
@@ -95,5 +97,5 @@ def _gate(model: Model, arguments: Arguments) -> GateConfig | None:
             f"{arguments.run} --world {arguments.world} --out RUN2`."
         )
     if arguments.reflexes:
-        return GateConfig.reflexes_only(chunk=arguments.chunk)
-    return model.policy.gate(arguments.share, chunk=arguments.chunk)
+        return GateConfig.reflexes_only(chunk=arguments.chunk, jitter=arguments.jitter)
+    return model.policy.gate(arguments.share, chunk=arguments.chunk, jitter=arguments.jitter)

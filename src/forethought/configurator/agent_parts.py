@@ -167,17 +167,17 @@ class BudgetPart(Part):
         return None if self.fast is None else FastConfig(exact=self.fast == "exact")
 
 
-class GatedPart(Part):
-    """Reflexes where they will do."""
-
-    share: Share = 0.98
-    chunk: Count = 1
-
-
 class ReflexesPart(Part):
     """Reflexes alone."""
 
     chunk: Count = 1
+    jitter: Annotated[Number, Field(ge=0)] = 0.0
+
+
+class GatedPart(ReflexesPart):
+    """Reflexes where they will do."""
+
+    share: Share = 0.98
 
 
 class ModePart(Choice):
@@ -195,9 +195,10 @@ class ModePart(Choice):
     def build(self) -> Gating | None:
         """When reflexes answer; None for never."""
         if self.gated is not None:
-            return Gating(share=self.gated.share, chunk=self.gated.chunk)
+            said = self.gated
+            return Gating(share=said.share, chunk=said.chunk, jitter=said.jitter)
         if self.reflexes is not None:
-            return Gating(share=None, chunk=self.reflexes.chunk)
+            return Gating(share=None, chunk=self.reflexes.chunk, jitter=self.reflexes.jitter)
         return None
 
 

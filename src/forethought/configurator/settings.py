@@ -26,10 +26,12 @@ class Gating:
         share: of what was met while the policy was distilled, that reflexes answer; None for all
             that comes, so that there is never a search.
         chunk: model steps of a reflex that are acted out before the next decision.
+        jitter: what reflexes are shaken by, see :class:`forethought.actor.Gate`.
     """
 
     share: float | None = 0.98
     chunk: int = 1
+    jitter: float = 0.0
 
     def gate(self, model: Model) -> GateConfig:
         """The gate of an agent with this model.
@@ -43,8 +45,8 @@ class Gating:
                 "RUN --world WORLD --out RUN2` and act with RUN2, or write `mode: deliberate`."
             )
         if self.share is None:
-            return GateConfig.reflexes_only(chunk=self.chunk)
-        return model.policy.gate(self.share, chunk=self.chunk)
+            return GateConfig.reflexes_only(chunk=self.chunk, jitter=self.jitter)
+        return model.policy.gate(self.share, chunk=self.chunk, jitter=self.jitter)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -271,6 +271,7 @@ class Steering:
     heeds_surprise: bool = True
     deliberates: bool = True
     fewest: int = 0
+    jitter: float = 0.0
 
     def opens(
         self, spread: Float[np.ndarray, " b"], surprise: Float[np.ndarray, " b"]
