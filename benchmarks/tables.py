@@ -271,6 +271,21 @@ HEADLINES = [
         "of a model trained on what curiosity recorded",
     ),
     (
+        "explore",
+        "seed 1, curiosity: coverage over random's",
+        "curiosity in a second layout, on which no setting was chosen: its floor seen, over random",
+    ),
+    (
+        "explore",
+        "seed 0, curiosity: coverage over that without disagreement",
+        "curiosity over going where the episode has not been, without disagreement: floor seen",
+    ),
+    (
+        "explore",
+        "seed 1, curiosity: coverage over that without disagreement",
+        "in the second layout",
+    ),
+    (
         "text_model",
         "next byte, seed 0: held-out nats a character",
         "tinyshakespeare, held-out nats a character",

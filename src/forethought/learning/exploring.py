@@ -5,6 +5,9 @@ disagree where few episodes have been (:mod:`forethought.learning.bootstrap`). D
 no more than what is seen at the border of the recordings: far beyond it, how large it is says
 nothing, and a search for its maximum ends in whatever corner a model errs the most about. And what
 an agent has looked at in an episode is worth less to it, since nothing is learned before the next.
+
+In a maze the last of them matters most: without disagreement as much was covered in one layout and
+less in another (``benchmarks/explore.py``).
 """
 
 from __future__ import annotations
