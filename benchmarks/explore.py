@@ -10,6 +10,15 @@ the maze's floor, in cells of 2 x 2 pixels, that any episode has been to; it is 
 world's true state, which nothing that explores is told. A model is trained on each recording by the
 same recipe, and reaches goals all over the maze, from the corner, by the same search.
 
+The seed decides on the layout, too: that of seed 0 is the world's own, on which the settings were
+chosen, and each other seed has another. Only on the first are models trained on the recordings,
+and more than disagreement taken away.
+
+Two things make a place worth going to: the members disagree there, and the episode has not been to
+its like. Each is taken away in turn, and then both, from the first model on. Without disagreement,
+what was not looked at in the episode is all that counts; without novelty, disagreement is; without
+either all plans are as good, and what is left is how the search draws them.
+
 Guarded, a heavy point explores a plane with places that must not be entered. Its first share is
 recorded by the world's own exploring, which knows of no hazard; a model that is trained and
 calibrated on it keeps all later episodes within guardrails.
@@ -20,9 +29,11 @@ for it, or as many drawn at random.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import truediv
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -41,19 +52,21 @@ from forethought.data.record import TRUTH
 from forethought.evaluation.planning import evaluate
 from forethought.evaluation.statistics import bootstrap_mean, wilson
 from forethought.learning import Clip, choose_clips
-from forethought.learning.exploring import ExplorationConfig, curious, explore
+from forethought.learning.exploring import ExplorationConfig, Usual, curious, explore, usual
 from forethought.learning.latents import encode_rows
 from forethought.learning.train import TrainConfig
 from forethought.model import Model, load_model
 from forethought.types import Signature, World
 from forethought.world_model.probes import fit_linear_probe
-from forethought.worlds.rooms_maze import CAMERA, RoomsMaze
+from forethought.worlds.rooms_maze import CAMERA, ONE, RoomsMaze
 from guarded_worlds import GUARDED, PLACE
 from harness import WORK, Benchmark, Figure, estimate, figure, main
 
 WORLD = "rooms_maze_one"
 COPIES = 50
 EXPLORING = ExplorationConfig(num_episodes=250, episode_length=150, rounds=4)
+NOTHING = 1e-9
+"""As good as zero: any disagreement is more than this, and no two states are as near."""
 CELL = 2.0
 """Pixels; the floor is looked for at a quarter of that."""
 RISK = 0.01
@@ -99,10 +112,9 @@ def _index(cells: Int[np.ndarray, "m 2"], side: int) -> Int[np.ndarray, " m"]:
     return cells[:, 0] * side + cells[:, 1]
 
 
-def maze(num_worlds: int) -> RoomsMaze:
-    world = worlds.make(WORLD, num_worlds)
-    assert isinstance(world, RoomsMaze)
-    return world
+def maze(seed: int, num_worlds: int) -> RoomsMaze:
+    """Copies of the layout of a seed; of seed 0, the world as it is registered."""
+    return RoomsMaze(num_worlds, config=replace(ONE, layout=seed), name=WORLD)
 
 
 def places_of(recording: Dataset, episodes: Sequence[int]) -> Float[np.ndarray, "m 2"]:
@@ -116,7 +128,7 @@ def places_of(recording: Dataset, episodes: Sequence[int]) -> Float[np.ndarray, 
 def recorded_by(behaviour: Callable[[World, int], Behaviour], folder: Path, seed: int) -> Dataset:
     """As many steps as curiosity has, by something else."""
     return data.record(
-        maze(COPIES),
+        maze(seed, COPIES),
         folder / "data",
         num_episodes=EXPLORING.num_episodes,
         episode_length=EXPLORING.episode_length,
@@ -127,15 +139,20 @@ def recorded_by(behaviour: Callable[[World, int], Behaviour], folder: Path, seed
     )
 
 
-def recorded_by_curiosity(folder: Path, seed: int) -> Dataset:
+def recorded_by_curiosity(
+    folder: Path,
+    seed: int,
+    known: Callable[[Model, Dataset, Sequence[int]], Usual] = usual,
+) -> Dataset:
     """The first share is random actions, to the bit those of the recording by them."""
     return explore(
-        maze(COPIES),
+        maze(seed, COPIES),
         folder / "data",
         partial(to_explore_with, WORLD),
         folder / "runs",
         EXPLORING,
         first=independent_random,
+        known=known,
         seed=seed,
         visible=False,
     )
@@ -146,35 +163,72 @@ def to_explore_with(recipe: str, signature: Signature) -> TrainConfig:
     return replace(recipes.configure(recipe, signature), critic=None, calibration=None)
 
 
+def recorded_without(
+    known: Callable[[Model, Dataset, Sequence[int]], Usual], folder: Path, seed: int
+) -> Dataset:
+    """As by curiosity, whose first model, trained on the same random actions, it begins with."""
+    first = Path("runs") / "round-0"
+    curiosity = folder.parent / part_of("curiosity", seed)
+    shutil.copytree(curiosity / first, folder / first, dirs_exist_ok=True)
+    return recorded_by_curiosity(folder, seed, known)
+
+
+def without_disagreement(model: Model, recording: Dataset, episodes: Sequence[int]) -> Usual:
+    """Any disagreement is enough, so that all places are as doubtful."""
+    return replace(usual(model, recording, episodes), doubt=NOTHING)
+
+
+def without_novelty(model: Model, recording: Dataset, episodes: Sequence[int]) -> Usual:
+    """No two places are alike, so that none has been looked at."""
+    return replace(usual(model, recording, episodes), step=NOTHING)
+
+
+def without_either(model: Model, recording: Dataset, episodes: Sequence[int]) -> Usual:
+    """Nothing is worth more than anything else."""
+    return Usual(doubt=NOTHING, step=NOTHING)
+
+
 WAYS: Mapping[str, Callable[[Path, int], Dataset]] = {
     "random": partial(recorded_by, independent_random),
     "own exploring": partial(recorded_by, own_exploring),
     "curiosity": recorded_by_curiosity,
+}
+ABLATIONS: Mapping[str, Callable[[Path, int], Dataset]] = {
+    "without disagreement": partial(recorded_without, without_disagreement),
+    "without novelty": partial(recorded_without, without_novelty),
+    "without either": partial(recorded_without, without_either),
 }
 
 
 # ------------------------------------------------------------------------------- measuring
 
 
-def measure_way(name: str, seed: int, folder: Path) -> Sequence[Figure]:
-    """What one way of exploring has seen, and what a model learns from it."""
-    recording = WAYS[name](folder, seed)
-    floor = Floor.of(maze(1))
-    until = [EXPLORING.until(number) for number in range(EXPLORING.rounds + 1)]
-    seen = [floor.coverage(places_of(recording, range(episodes))) for episodes in until]
+def measure_seen(name: str, seed: int, folder: Path) -> Sequence[Figure]:
+    """What one way of exploring has seen."""
+    recording = (WAYS | ABLATIONS)[name](folder, seed)
+    floor = Floor.of(maze(seed, 1))
+    return [
+        figure(
+            f"seed {seed}, {name}: coverage, {episodes} episodes",
+            floor.coverage(places_of(recording, range(episodes))),
+            n=episodes,
+        )
+        for episodes in map(EXPLORING.until, range(EXPLORING.rounds + 1))
+    ]
+
+
+def measure_learned(name: str, seed: int, folder: Path) -> Sequence[Figure]:
+    """What a model learns from what one way of exploring has seen."""
+    recording = data.open(folder / "data")
     model = recipes.train(recording, recipe=WORLD, out=folder / "run", seed=seed, visible=False)
     results = evaluate(
         partial(recipes.acting(recipes.get(WORLD)).agent, model),
-        maze,
+        partial(maze, seed),
         recipes.get(WORLD).planning,
         visible=False,
     )
     prefix = f"seed {seed}, {name}: "
     return [
-        *(
-            figure(f"{prefix}coverage, {episodes} episodes", share, n=episodes)
-            for episodes, share in zip(until, seen, strict=True)
-        ),
         estimate(prefix + "success", results.agent.ever.to_json()),
         *(
             estimate(f"{prefix}success, {group}", outcome[0].to_json())
@@ -183,33 +237,41 @@ def measure_way(name: str, seed: int, folder: Path) -> Sequence[Figure]:
     ]
 
 
+def measure_way(name: str, seed: int, folder: Path) -> Sequence[Figure]:
+    """What one way of exploring has seen, and what a model learns from it."""
+    return [*measure_seen(name, seed, folder), *measure_learned(name, seed, folder)]
+
+
 def compared(benchmark: Benchmark, seed: int) -> Sequence[Figure]:
-    """Curiosity beside chance, at as many world steps."""
+    """Curiosity beside the other ways, at as many world steps; of what was measured."""
     found = {one.name: one.value for one in benchmark.figures}
     last = f"coverage, {EXPLORING.num_episodes} episodes"
 
-    def of(way: str, what: str) -> float:
-        return found[f"seed {seed}, {way}: {what}"]
+    def beside(
+        name: str, goal: str | None, what: str, other: str, compare: Callable[[float, float], float]
+    ) -> Sequence[Figure]:
+        keys = (f"seed {seed}, {way}: {what}" for way in ("curiosity", other))
+        values = [found[key] for key in keys if key in found]
+        label = f"seed {seed}, curiosity: {name}"
+        return [figure(label, compare(*values), goal)] if len(values) == 2 else []
 
-    prefix = f"seed {seed}, curiosity: "
+    points = "success, points over "
     return [
-        figure(
-            f"{prefix}coverage over random's", of("curiosity", last) / of("random", last), ">= 2"
+        *beside("coverage over random's", ">= 2", last, "random", truediv),
+        *beside("coverage over own exploring's", None, last, "own exploring", truediv),
+        *(
+            one
+            for way in ABLATIONS
+            for one in beside(f"coverage over that {way}", None, last, way, truediv)
         ),
-        figure(
-            f"{prefix}coverage over own exploring's",
-            of("curiosity", last) / of("own exploring", last),
-        ),
-        figure(
-            f"{prefix}success, points over random's",
-            100 * (of("curiosity", "success") - of("random", "success")),
-            ">= 15",
-        ),
-        figure(
-            f"{prefix}success, points over own exploring's",
-            100 * (of("curiosity", "success") - of("own exploring", "success")),
-        ),
+        *beside(f"{points}random's", ">= 15", "success", "random", in_points),
+        *beside(f"{points}own exploring's", None, "success", "own exploring", in_points),
     ]
+
+
+def in_points(first: float, second: float) -> float:
+    """How many hundredths more."""
+    return 100 * (first - second)
 
 
 # ---------------------------------------------------------------------------------- labels
@@ -219,7 +281,7 @@ def measure_labels(seed: int, recording: Path, folder: Path) -> Sequence[Figure]
     """Where the dot is, told by a probe on labelled clips that were chosen, and on drawn ones."""
     dataset, model = data.open(recording / "data"), load_model(recording / "run")
     episodes = sorted(set(range(dataset.num_episodes)) - set(model.notes["held_out_episodes"]))
-    world = maze(1)
+    world = maze(seed, 1)
     places = world.free_grid(0, CELL)
     pictures = torch.as_tensor(world.images_at(0, places))[:, None]
     with torch.no_grad():
@@ -360,7 +422,7 @@ def violations(
 
 def draw(benchmark: Benchmark, seed: int) -> None:
     """Where each way of exploring has been, side by side, over the maze."""
-    world = maze(1)
+    world = maze(seed, 1)
     ground = world.observe()[CAMERA][0].mean(-1)
     sheet, axes = plt.subplots(1, len(WAYS), figsize=(3.2 * len(WAYS), 3.5), layout="constrained")
     floor = Floor.of(world)
@@ -389,16 +451,19 @@ def part_of(way: str, seed: int) -> str:
 
 
 def measure(benchmark: Benchmark) -> None:
+    first = benchmark.seeds[0]
     for seed in benchmark.seeds:
         for way in WAYS:
-            benchmark.part(part_of(way, seed), partial(measure_way, way, seed))
+            measured = measure_way if seed == first else measure_seen
+            benchmark.part(part_of(way, seed), partial(measured, way, seed))
+        for way in ABLATIONS if seed == first else ("without disagreement",):
+            benchmark.part(part_of(way, seed), partial(measure_seen, way, seed))
         benchmark.add(*compared(benchmark, seed))
-    for seed in benchmark.seeds[:1]:
-        benchmark.part(f"{seed}-guarded", partial(measure_guarded, seed))
-        recording = WORK / benchmark.name / part_of("curiosity", seed)
-        benchmark.part(f"{seed}-labels", partial(measure_labels, seed, recording))
-        draw(benchmark, seed)
+    benchmark.part(f"{first}-guarded", partial(measure_guarded, first))
+    recording = WORK / benchmark.name / part_of("curiosity", first)
+    benchmark.part(f"{first}-labels", partial(measure_labels, first, recording))
+    draw(benchmark, first)
 
 
 if __name__ == "__main__":
-    main("explore", measure)
+    main("explore", measure, seeds=2)

@@ -271,6 +271,21 @@ HEADLINES = [
         "of a model trained on what curiosity recorded",
     ),
     (
+        "explore",
+        "seed 1, curiosity: coverage over random's",
+        "curiosity in a second layout, on which no setting was chosen: its floor seen, over random",
+    ),
+    (
+        "explore",
+        "seed 0, curiosity: coverage over that without disagreement",
+        "curiosity over going where the episode has not been, without disagreement: floor seen",
+    ),
+    (
+        "explore",
+        "seed 1, curiosity: coverage over that without disagreement",
+        "in the second layout",
+    ),
+    (
         "adapt",
         "friction, seed 0: frozen",
         "pushes that go on as on ice, all at once: success of an agent that does not adapt",

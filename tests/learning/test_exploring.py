@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +17,13 @@ from forethought.agent import Agent
 from forethought.cli import main
 from forethought.cost import curiosity, guardrail
 from forethought.data.behaviours import independent_random
-from forethought.learning.exploring import ExplorationConfig, ensemble_of, explore
+from forethought.learning.exploring import (
+    ExplorationConfig,
+    Usual,
+    curious,
+    ensemble_of,
+    explore,
+)
 from forethought.learning.jepa import JEPAConfig
 from forethought.learning.train import CollapseWarning, TrainConfig
 from forethought.model import Model
@@ -197,6 +204,22 @@ def test_its_first_share_is_the_worlds_own(explored, tmp_path) -> None:
     dataset = data.open(explored / "data")
     actions = [one.load(keys=[CAMERA], episodes=[0, 1, 2]).action for one in (own, dataset)]
     np.testing.assert_array_equal(*actions)
+
+
+def test_what_is_usual_can_be_told(explored) -> None:
+    """Curiosity is measured by it: what makes no sense is refused."""
+    asked = []
+
+    def told(model: Model, recording: data.Dataset, episodes: Sequence[int]) -> Usual:
+        asked.append((model, recording.num_episodes, list(episodes)))
+        return Usual(doubt=0.0, step=1.0)
+
+    dataset = data.open(explored / "data")
+    model = Model.from_pretrained(explored / "runs" / "round-1")
+    begin = curious(model, dataset, SMALL.planner, episodes=[1, 2], known=told)
+    assert asked == [(model, SMALL.num_episodes, [1, 2])]
+    with pytest.raises(ForethoughtError, match=r"enough=0\.0"):
+        begin(worlds.make("two_rooms", 3), 0)
 
 
 def pushes(dataset: data.Dataset, episodes: list[int]) -> np.ndarray:

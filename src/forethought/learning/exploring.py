@@ -5,6 +5,9 @@ disagree where few episodes have been (:mod:`forethought.learning.bootstrap`). D
 no more than what is seen at the border of the recordings: far beyond it, how large it is says
 nothing, and a search for its maximum ends in whatever corner a model errs the most about. And what
 an agent has looked at in an episode is worth less to it, since nothing is learned before the next.
+
+In a maze the last of them matters most: without disagreement as much was covered in one layout and
+less in another (``benchmarks/explore.py``).
 """
 
 from __future__ import annotations
@@ -89,131 +92,6 @@ class ExplorationConfig:
         return self.num_episodes * (number + 1) // (self.rounds + 1)
 
 
-def explore(
-    world: World,
-    path: Path | str,
-    training: Callable[[Signature], TrainConfig],
-    runs: Path | str,
-    config: ExplorationConfig | None = None,
-    *,
-    guardrails: Sequence[Guardrail] = (),
-    first: Callable[[World, int], Behaviour] = wander,
-    seed: int = 0,
-    visible: bool = True,
-) -> Dataset:
-    """Records a world that is explored by curiosity; killed and called again, it goes on.
-
-    Args:
-        world: what is explored; its copies run in lockstep.
-        path: folder of the dataset.
-        training: of the world model on what was collected; its predictor becomes an ensemble.
-        runs: folder of the runs, one of each round.
-        config: how much, and how.
-        guardrails: what must hold meanwhile, where ``training`` calibrates. They need a world
-            model, so they hold from the first round on, and nothing keeps the first share within
-            them but how it is collected.
-        first: how the first share is collected, see :mod:`forethought.data.behaviours`; the world's
-            own exploring where not said.
-        seed: of everything.
-        visible: show progress.
-
-    Raises:
-        ForethoughtError: there are guardrails, and ``training`` calibrates nothing; the path is in
-            use by another recording; or training fails.
-    """
-    config = config or ExplorationConfig()
-    learning = training(recorded_signature(world))
-    if guardrails and not (learning.probes and learning.calibration):
-        raise ForethoughtError(
-            f"exploring within guardrails ({', '.join(one.name for one in guardrails)}) needs a "
-            "training that calibrates; give one with probes=... and calibration=..."
-        )
-
-    def collect(until: int, behaviour: Callable[[World, int], Behaviour]) -> Dataset:
-        return record(
-            world,
-            path,
-            num_episodes=until,
-            episode_length=config.episode_length,
-            seed=seed,
-            resume=True,
-            visible=visible,
-            behaviour=behaviour,
-        )
-
-    dataset = collect(config.until(0), first)
-    for number in range(config.rounds):
-        if dataset.num_episodes >= config.until(number + 1):
-            continue
-        model = _learned(
-            dataset,
-            replace(ensemble_of(training(dataset.signature), config.members), seed=seed),
-            Path(runs) / f"round-{number}",
-            visible=visible,
-        )
-        seen = range(config.until(number))
-        behaviour = curious(model, dataset, config.planner, guardrails, episodes=seen)
-        dataset = collect(config.until(number + 1), behaviour)
-    return dataset
-
-
-def _learned(data: Dataset, config: TrainConfig, folder: Path, *, visible: bool) -> Model:
-    """What the round's run has learned, or learns now; collecting may have gone on since."""
-    if (folder / SUMMARY).exists():
-        return load_model(folder)
-    return train(data, config, folder, resume=True, visible=visible)
-
-
-def curious(
-    model: Model,
-    data: Dataset,
-    planner: Planner,
-    guardrails: Sequence[Guardrail] = (),
-    *,
-    episodes: Sequence[int] | None = None,
-) -> Callable[[World, int], Behaviour]:
-    """A behaviour for recording: agents that seek what a world model does not know.
-
-    Args:
-        model: an ensemble.
-        data: what it was trained on.
-        planner: their search.
-        guardrails: what must hold meanwhile.
-        episodes: of the data; all where not said.
-
-    Raises:
-        ForethoughtError: the world model is a single one, or the data are not what it perceives.
-    """
-    known = usual(model, data, range(data.num_episodes) if episodes is None else episodes)
-
-    def begin(world: World, seed: int) -> Behaviour:
-        looked_at: list[Tensor] = []
-
-        def lately() -> Float[Tensor, "b m k d"] | None:
-            return torch.cat(looked_at, dim=1)[:, -REMEMBERED:] if looked_at else None
-
-        agent = Agent(
-            model,
-            cost=curiosity(enough=known.doubt, looked_at=lately, radius=known.step),
-            actor=planner,
-            guardrails=guardrails,
-            safety=SafetyConfig(),
-            num_agents=world.num_worlds,
-            seed=seed,
-        )
-
-        def act(observation: Observation) -> np.ndarray:
-            decision = agent.act_batch(observation)
-            if decision.plan is not None and decision.plan_step == 0:
-                # What it set out for, too: it may never come there.
-                looked_at.append(decision.plan.imagination.latents[:, 0])
-            return decision.action
-
-        return act
-
-    return begin
-
-
 @dataclass(frozen=True, kw_only=True)
 class Usual:
     """What is usual where the recordings have been.
@@ -270,6 +148,135 @@ def _doubt(model: Model, latents: Float[Tensor, "n k d"]) -> Float[Tensor, " n"]
             "single one. Train with ensemble_of(config, members)."
         )
     return spread.mean((1, 2))
+
+
+def explore(
+    world: World,
+    path: Path | str,
+    training: Callable[[Signature], TrainConfig],
+    runs: Path | str,
+    config: ExplorationConfig | None = None,
+    *,
+    guardrails: Sequence[Guardrail] = (),
+    first: Callable[[World, int], Behaviour] = wander,
+    known: Callable[[Model, Dataset, Sequence[int]], Usual] = usual,
+    seed: int = 0,
+    visible: bool = True,
+) -> Dataset:
+    """Records a world that is explored by curiosity; killed and called again, it goes on.
+
+    Args:
+        world: what is explored; its copies run in lockstep.
+        path: folder of the dataset.
+        training: of the world model on what was collected; its predictor becomes an ensemble.
+        runs: folder of the runs, one of each round.
+        config: how much, and how.
+        guardrails: what must hold meanwhile, where ``training`` calibrates. They need a world
+            model, so they hold from the first round on, and nothing keeps the first share within
+            them but how it is collected.
+        first: how the first share is collected, see :mod:`forethought.data.behaviours`; the world's
+            own exploring where not said.
+        known: tells what is usual there, see :func:`usual`.
+        seed: of everything.
+        visible: show progress.
+
+    Raises:
+        ForethoughtError: there are guardrails, and ``training`` calibrates nothing; the path is in
+            use by another recording; or training fails.
+    """
+    config = config or ExplorationConfig()
+    learning = training(recorded_signature(world))
+    if guardrails and not (learning.probes and learning.calibration):
+        raise ForethoughtError(
+            f"exploring within guardrails ({', '.join(one.name for one in guardrails)}) needs a "
+            "training that calibrates; give one with probes=... and calibration=..."
+        )
+
+    def collect(until: int, behaviour: Callable[[World, int], Behaviour]) -> Dataset:
+        return record(
+            world,
+            path,
+            num_episodes=until,
+            episode_length=config.episode_length,
+            seed=seed,
+            resume=True,
+            visible=visible,
+            behaviour=behaviour,
+        )
+
+    dataset = collect(config.until(0), first)
+    for number in range(config.rounds):
+        if dataset.num_episodes >= config.until(number + 1):
+            continue
+        model = _learned(
+            dataset,
+            replace(ensemble_of(training(dataset.signature), config.members), seed=seed),
+            Path(runs) / f"round-{number}",
+            visible=visible,
+        )
+        seen = range(config.until(number))
+        behaviour = curious(model, dataset, config.planner, guardrails, episodes=seen, known=known)
+        dataset = collect(config.until(number + 1), behaviour)
+    return dataset
+
+
+def _learned(data: Dataset, config: TrainConfig, folder: Path, *, visible: bool) -> Model:
+    """What the round's run has learned, or learns now; collecting may have gone on since."""
+    if (folder / SUMMARY).exists():
+        return load_model(folder)
+    return train(data, config, folder, resume=True, visible=visible)
+
+
+def curious(
+    model: Model,
+    data: Dataset,
+    planner: Planner,
+    guardrails: Sequence[Guardrail] = (),
+    *,
+    episodes: Sequence[int] | None = None,
+    known: Callable[[Model, Dataset, Sequence[int]], Usual] = usual,
+) -> Callable[[World, int], Behaviour]:
+    """A behaviour for recording: agents that seek what a world model does not know.
+
+    Args:
+        model: an ensemble.
+        data: what it was trained on.
+        planner: their search.
+        guardrails: what must hold meanwhile.
+        episodes: of the data; all where not said.
+        known: tells what is usual there, which is what their curiosity is measured by.
+
+    Raises:
+        ForethoughtError: the world model is a single one, or the data are not what it perceives.
+    """
+    told = known(model, data, range(data.num_episodes) if episodes is None else episodes)
+
+    def begin(world: World, seed: int) -> Behaviour:
+        looked_at: list[Tensor] = []
+
+        def lately() -> Float[Tensor, "b m k d"] | None:
+            return torch.cat(looked_at, dim=1)[:, -REMEMBERED:] if looked_at else None
+
+        agent = Agent(
+            model,
+            cost=curiosity(enough=told.doubt, looked_at=lately, radius=told.step),
+            actor=planner,
+            guardrails=guardrails,
+            safety=SafetyConfig(),
+            num_agents=world.num_worlds,
+            seed=seed,
+        )
+
+        def act(observation: Observation) -> np.ndarray:
+            decision = agent.act_batch(observation)
+            if decision.plan is not None and decision.plan_step == 0:
+                # What it set out for, too: it may never come there.
+                looked_at.append(decision.plan.imagination.latents[:, 0])
+            return decision.action
+
+        return act
+
+    return begin
 
 
 def ensemble_of(config: TrainConfig, members: int) -> TrainConfig:
