@@ -14,6 +14,9 @@ from PIL import Image
 
 from forethought.cli import main
 from forethought.configurator import (
+    Following,
+    Gating,
+    Recalling,
     ShownGoal,
     Task,
     check_task,
@@ -32,6 +35,7 @@ from forethought.cost import (
     term,
 )
 from forethought.cost.shown import named_goal
+from forethought.data.check import Severity
 from forethought.senses import sight_of
 
 CAMERA = "observation.images.top"
@@ -387,3 +391,19 @@ def test_what_it_is_widened_by_is_what_an_agent_widens_it_by(model, rooms) -> No
         assert one.widening is not None
         bound = used[one.guardrail.name].bounds.near[: len(one.widening)]
         torch.testing.assert_close(bound, one.widening)
+
+
+def test_what_a_model_cannot_be_set_to_is_an_error(model, rooms, tmp_path) -> None:
+    """A mode without a policy, a memory and recordings that are not there: each by its name."""
+    task = Task(
+        goal=ANYWHERE,
+        mode=Gating(),
+        memory=Recalling(path=tmp_path / "lived"),
+        adaptation=Following(recorded=tmp_path / "nothing"),
+    )
+    told = {one.about: one for one in check_task(task, model, rooms).findings}
+    assert {"mode", "memory", "adaptation"} <= told.keys()
+    assert all(told[about].severity is Severity.ERROR for about in ("mode", "memory", "adaptation"))
+    assert "forethought distill" in told["mode"].found
+    assert str(tmp_path / "lived") in told["memory"].found
+    assert str(tmp_path / "nothing") in told["adaptation"].found

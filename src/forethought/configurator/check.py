@@ -7,8 +7,9 @@ warning should be looked at.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -135,7 +136,7 @@ def check_task(task: Task, model: Model, recorded: Recorded) -> TaskReport:
     )
     alone = [replace(task, goal=leg.goal, legs=()) for leg in task.legs] or [task]
     first, *others = (check(one, one.cost(model).terms, view) for one in alone)
-    findings = list(first.findings)
+    findings = [*first.findings, *of_settings(task, model)]
     for number, report in enumerate(others, start=2):
         about_goal = (one for one in report.findings if one.about == "goal")
         findings += [replace(one, about=f"goal {number}") for one in about_goal]
@@ -240,6 +241,28 @@ def _of_values(term: CostTerm, values: Float[Tensor, " n"]) -> Iterator[Finding]
             why="what never varies cannot steer",
             remedy="ask for what differs between states, or leave the term out",
         )
+
+
+def of_settings(task: Task, model: Model) -> Iterator[Finding]:
+    """A mode, a memory or an adaptation that an agent of this model cannot have."""
+    asked: dict[str, Callable[[], object]] = {}
+    if task.mode:
+        asked["mode"] = partial(task.mode.gate, model)
+    if task.memory:
+        asked["memory"] = partial(task.memory.open, model)
+    if task.adaptation:
+        asked["adaptation"] = partial(task.adaptation.ready, model)
+    for about, ask in asked.items():
+        try:
+            ask()
+        except ForethoughtError as error:
+            yield Finding(
+                severity=Severity.ERROR,
+                about=about,
+                found=str(error),
+                why="no agent can be made that acts so",
+                remedy="mend it as it says, or leave it out",
+            )
 
 
 def of_calibration(task: Task, view: View) -> Iterator[Finding]:

@@ -105,14 +105,26 @@ class Following:
         """The model with room for what changes; so far nothing has."""
         return adaptable(model, history=self.config.history, rank=self.config.rank)
 
+    def ready(self, model: Model) -> tuple[Model, Anchors]:
+        """:meth:`adaptable`, with what it is held against.
+
+        Raises:
+            ForethoughtError: the model cannot be adapted, or nothing was recorded there that it can
+                be held against.
+        """
+        adapted = self.adaptable(model)
+        return adapted, self._anchors(adapted)
+
     def agent(self, agent: Agent) -> AdaptingAgent:
         """An agent that adapts, made of one whose model is :meth:`adaptable`.
 
         Raises:
             ForethoughtError: nothing was recorded there that the model can be held against.
         """
+        return AdaptingAgent(agent, self._anchors(agent.model), self.config)
+
+    def _anchors(self, model: Model) -> Anchors:
         try:
-            arrays = episodes_for(agent.model, open_data(self.recorded))
+            return Anchors.of(model, episodes_for(model, open_data(self.recorded)))
         except ForethoughtError as error:
             raise ForethoughtError(f"adaptation.recorded: {error}") from error
-        return AdaptingAgent(agent, Anchors.of(agent.model, arrays), self.config)
