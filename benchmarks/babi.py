@@ -1,7 +1,8 @@
 """Reasoning by memory: the twenty bAbI tasks, one architecture and one configuration for all.
 
 The training file of the third task is missing in the archive; stories of the same form are
-generated in its place. All tasks are tested on their own test files.
+generated in its place, ten times as many as the other tasks have: 2,000 are learned by heart (67 %
+of held-out questions wrong). All tasks are tested on their own test files.
 """
 
 import time
@@ -15,7 +16,7 @@ from harness import Benchmark, Figure, figure, main, recordings
 TRAINING = StoryTrainingConfig()
 SOLVED = 0.05
 GENERATED = 3
-NUM_GENERATED = 2000
+NUM_GENERATED = 20_000
 
 
 def measure(benchmark: Benchmark) -> None:
