@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from forethought.model import Model, ModelConfig, load_model
 from forethought.perception import MLPEncoderConfig, PerceptionConfig
 from forethought.perception.normalise import Normaliser
 from forethought.policy import PolicyConfig
+from forethought.recipes.two_rooms import ONE_ROUND
 from forethought.types import STATE, Episode, ForethoughtError, Plan, PlanStatus
 from forethought.world_model import ResidualMLPConfig, WorldModelConfig
 from forethought.worlds.picture import CAMERA
@@ -294,8 +296,14 @@ def test_decisions_are_learned_from_in_the_mirror_too(run, tmp_path) -> None:
     """As many again for each mirror, and nothing of a held-out task in any of them."""
     model, acting = load_model(run), recipes.acting(recipes.get("two_rooms"))
     config = replace(SHORT, num_agents=6, rounds=1, mirrors=(BOTH,))
-    place = lambda count: worlds.make("two_rooms", count)  # noqa: E731
-    distill(model, acting.agent, place, tmp_path / "run", config=config, visible=False)
+    distill(
+        model,
+        acting.agent,
+        partial(worlds.make, "two_rooms"),
+        tmp_path / "run",
+        config=config,
+        visible=False,
+    )
     labelled = distilling.Labelled.load(tmp_path / "run" / "round0.safetensors")
     first, second = labelled.actions.view(-1, 2, 6, *labelled.actions.shape[1:]).unbind(1)
     assert torch.equal(first, -second) and len(labelled.goals) == 12
@@ -344,6 +352,18 @@ def test_the_command(where, run, recorded, tmp_path, capsys) -> None:
     for flags in ((), ("--gated",), ("--reflexes", "--chunk", 2)):
         code, answer = ask(capsys, *words, *flags)
         assert code == 0 and answer["agent"]["ever"]["episodes"] == 2
+
+
+def test_the_command_distils_another_search(run, tmp_path, capsys) -> None:
+    """As thorough as is said; what was begun by one search is not gone on with by another."""
+    words = ("distill", run, "--world", "two_rooms", "--out", tmp_path / "new", *FEW)
+    code, _ = ask(capsys, *words, "--samples", 48, "--iterations", 2)
+    assert code == 0
+    planner = str(replace(ONE_ROUND, num_samples=48, num_iterations=2))
+    begun = json.loads((tmp_path / "new" / "run.json").read_text())
+    assert begun["config"]["world"] == f"two_rooms by {planner}"
+    code, answer = ask(capsys, *words, "--resume")
+    assert code == 2 and "another config" in answer["error"]
 
 
 def test_the_command_refuses(run, tmp_path, capsys) -> None:

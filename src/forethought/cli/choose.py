@@ -34,12 +34,9 @@ def run(arguments: Arguments) -> Answer:
     from forethought.learning import choose_clips
     from forethought.model import load_model
 
-    chosen = choose_clips(
-        load_model(arguments.run),
-        data.open(arguments.data),
-        arguments.clips,
-        length=arguments.length,
-    )
+    model, dataset = load_model(arguments.run), data.open(arguments.data)
+    with Console(stderr=True, quiet=arguments.json).status("looking at what was recorded"):
+        chosen = choose_clips(model, dataset, arguments.clips, length=arguments.length)
     rows = [(str(one.episode), str(one.first), str(one.first + one.length)) for one in chosen]
 
     def show(console: Console) -> None:

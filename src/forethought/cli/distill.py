@@ -24,6 +24,15 @@ class Arguments(Common):
     """World to act in."""
     data: Path | None = None
     """Dataset whose episodes are replayed where there is no world."""
+    samples: int | None = None
+    """Candidates in a round of the search; the recipe's number where not said. What is distilled
+    may be thorough, since once it is its time is of no account."""
+    iterations: int | None = None
+    """Rounds of the search; the recipe's number where not said."""
+    elites: int | None = None
+    """Candidates that the next round is drawn around; the recipe's number where not said."""
+    horizon: int | None = None
+    """Model steps that the search looks ahead; the recipe's number where not said."""
     clone: Path | None = None
     """Dataset whose recorded actions are learned from besides."""
     rounds: int | None = None
@@ -47,6 +56,7 @@ def run(arguments: Arguments) -> Answer:
     import torch
 
     from forethought import data, recipes
+    from forethought.configurator import Search
     from forethought.learning.distilling import distill
     from forethought.learning.folder import SUMMARY
     from forethought.model import load_model
@@ -55,13 +65,24 @@ def run(arguments: Arguments) -> Answer:
         torch.set_num_threads(arguments.threads)
     model = load_model(arguments.run)
     recipe = recipes.get(model.notes["recipe"])
+    search = Search(
+        horizon=arguments.horizon,
+        samples=arguments.samples,
+        iterations=arguments.iterations,
+        elites=arguments.elites,
+    )
+    usual = recipes.acting(recipe)
+    acting = replace(usual, planner=search.applied(usual.planner))
     distill(
         model,
-        recipes.acting(recipe).agent,
+        acting.agent,
         _where(arguments),
         arguments.out,
         clone=None if arguments.clone is None else data.open(arguments.clone),
-        name=arguments.world or "",
+        # Labels of two searches are not to be mixed when it is resumed.
+        name=" by ".join(
+            [arguments.world or "", *([] if acting == usual else [str(acting.planner)])]
+        ),
         config=_config(recipe.distilling, arguments),
         resume=arguments.resume,
         visible=not arguments.json,

@@ -24,6 +24,16 @@ from forethought.world_model import (
     WorldModelConfig,
 )
 
+WITH_MOMENTUM = CEM(
+    horizon=8,
+    num_samples=128,
+    num_iterations=3,
+    num_elites=12,
+    shared_noise=0.8,
+    held_share=0.25,
+)
+"""What moves on has to be braked in time, so that the search looks far."""
+
 
 def point_hazards() -> Recipe:
     """The state itself is part of the latent; the goal is a place, at any speed."""
@@ -31,17 +41,7 @@ def point_hazards() -> Recipe:
         name="point_hazards",
         description="a heavy point among hazards, from its state: under a minute on a CPU",
         training=lambda signature: measured_state(signature, recipe="point_hazards", block=5),
-        acting=Acting(
-            planner=CEM(
-                horizon=8,
-                num_samples=128,
-                num_iterations=3,
-                num_elites=12,
-                shared_noise=0.8,
-                held_share=0.25,
-            ),
-            goal=place_of_the_point,
-        ),
+        acting=Acting(planner=WITH_MOMENTUM, goal=place_of_the_point),
         recording=Recording(world="point_hazards", num_episodes=1600, episode_length=56),
         planning=PlanningProtocol(episodes=100, budget=200, hold=10),
     )

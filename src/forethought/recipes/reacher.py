@@ -8,7 +8,7 @@ from forethought.actor import CEM
 from forethought.cost import ProbedGoal, probed_goal
 from forethought.evaluation.planning import PlanningProtocol
 from forethought.recipes.pendulum import momentum_training
-from forethought.recipes.point_hazards import measured_state
+from forethought.recipes.point_hazards import WITH_MOMENTUM, measured_state
 from forethought.recipes.recipe import Acting, Recipe, Recording
 from forethought.types import Observation
 
@@ -31,17 +31,7 @@ def reacher_joints() -> Recipe:
         name="reacher_joints",
         description="MuJoCo's arm from the angles of its joints: half a minute on a CPU",
         training=partial(measured_state, recipe="reacher_joints", block=3),
-        acting=Acting(
-            planner=CEM(
-                horizon=8,
-                num_samples=128,
-                num_iterations=3,
-                num_elites=12,
-                shared_noise=0.8,
-                held_share=0.25,
-            ),
-            goal=place_of_the_tip,
-        ),
+        acting=Acting(planner=WITH_MOMENTUM, goal=place_of_the_tip),
         recording=Recording(world="reacher_joints", num_episodes=1000, episode_length=80),
         planning=PlanningProtocol(episodes=100, budget=80, hold=10),
     )
