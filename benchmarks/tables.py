@@ -1,4 +1,7 @@
-"""Writes docs/results.md from the committed results: ``python benchmarks/tables.py``."""
+"""Writes what quotes the committed results: ``python benchmarks/tables.py``.
+
+That is docs/results.md, the README's table, and the figures that ``forethought claims`` carries.
+"""
 
 import json
 from pathlib import Path
@@ -355,7 +358,18 @@ def readme(text: str) -> str:
     return f"{before}{BEGIN}\n{headlines()}\n{END}{after}"
 
 
+CLAIMED = ROOT / "src" / "forethought" / "evaluation" / "claims" / "figures.json"
+
+
+def claimed() -> str:
+    """The figures that claims are about, as the package carries them."""
+    from forethought.evaluation.claims import CLAIMS, cited
+
+    return json.dumps(cited(ROOT / "benchmarks" / "results", CLAIMS), indent=1) + "\n"
+
+
 if __name__ == "__main__":
     (ROOT / "docs" / "results.md").write_text(results())
+    CLAIMED.write_text(claimed())
     page = ROOT / "README.md"
     page.write_text(readme(page.read_text()))

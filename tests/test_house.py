@@ -83,3 +83,4 @@ def test_documents_quote_the_committed_results() -> None:
     text = (ROOT / "README.md").read_text()
     assert (ROOT / "docs" / "results.md").read_text() == tables.results()
     assert text == tables.readme(text) and "decision" in tables.headlines()
+    assert tables.CLAIMED.read_text() == tables.claimed()
