@@ -204,4 +204,4 @@ def measure(benchmark: Benchmark) -> None:
 
 
 if __name__ == "__main__":
-    main("adapt", measure, seeds=2)
+    main("adapt", measure, seeds=3)

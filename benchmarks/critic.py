@@ -63,7 +63,10 @@ def measure(benchmark: Benchmark) -> None:
     seed = benchmark.seeds[0]
     for world in MAPS:
         benchmark.part(f"{world}/", lambda folder, world=world: distances(world, seed))
-    benchmark.part("horizon/", lambda folder: horizons(trained("two_rooms", seed), seed))
+    for one in benchmark.seeds:
+        benchmark.part(
+            f"horizon/{one}", lambda _, one=one: horizons(trained("two_rooms", one), one)
+        )
     benchmark.part("fear/", lambda folder: fears(folder, trained("two_rooms", seed), seed))
 
 
@@ -206,4 +209,4 @@ def in_zone() -> CostTerm:
 
 
 if __name__ == "__main__":
-    main("critic", measure)
+    main("critic", measure, seeds=3)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,7 +19,7 @@ from forethought.model import Model
 from forethought.recipes.fork import clear_of_the_obstacle
 from forethought.types import Chance
 from forethought.worlds.fork import JUNCTION, MIDDLE, Fork
-from harness import Benchmark, estimate, figure, main
+from harness import Benchmark, Figure, estimate, figure, main
 
 NEAR = 5.0
 """Pixels within which an imagined obstacle counts as where it may be."""
@@ -31,35 +33,38 @@ def measure(benchmark: Benchmark) -> None:
     recipe = recipes.get("fork")
     recording = recipe.recording
     assert recording is not None
-    path = benchmark.folder("data") / "fork.lance"
     recorded = data.record(
         worlds.make("fork", recording.num_worlds),
-        path,
+        benchmark.folder("data") / "fork.lance",
         num_episodes=recording.num_episodes,
         episode_length=recording.episode_length,
         resume=benchmark.resume,
     )
     for seed in benchmark.seeds:
-        several = trained(benchmark, recorded, seed, several=True)
-        one = trained(benchmark, recorded, seed, several=False)
-        foresight(benchmark, seed, several, one)
-        acting(benchmark, seed, several, one, recipe.planning)
+        benchmark.part(f"{seed}", partial(compared, recorded, seed, recipe.planning))
 
 
-def trained(benchmark: Benchmark, recorded: Dataset, seed: int, *, several: bool) -> Model:
+def compared(
+    recorded: Dataset, seed: int, protocol: PlanningProtocol, folder: Path
+) -> list[Figure]:
+    """Both models of a seed: what they foresee, and what agents do with them."""
+    several = trained(recorded, seed, folder, several=True)
+    one = trained(recorded, seed, folder, several=False)
+    return [*foresight(seed, several, one), *acting(seed, several, one, protocol)]
+
+
+def trained(recorded: Dataset, seed: int, folder: Path, *, several: bool) -> Model:
     """The recipe's model, or the same without its latent variable."""
     config = recipes.configure("fork", recorded.signature, seed=seed)
     if not several:
         config = replace(config, world_model=replace(config.world_model, latent_variable=None))
-    label = "several" if several else "one"
-    out = benchmark.folder(f"{label}{seed}") / "run"
-    return train(recorded, config, out, resume=benchmark.resume)
+    return train(recorded, config, folder / ("several" if several else "one"))
 
 
 # ------------------------------------------------------------------------- what is foreseen
 
 
-def foresight(benchmark: Benchmark, seed: int, several: Model, one: Model) -> None:
+def foresight(seed: int, several: Model, one: Model) -> list[Figure]:
     """Whether imagined futures cover both turns, where one imagined future lies between them."""
     block = several.config.world_model.action_block
     observed, actions, ends = before_the_turn(200, block)
@@ -69,7 +74,7 @@ def foresight(benchmark: Benchmark, seed: int, several: Model, one: Model) -> No
     near = np.linalg.norm(drawn[:, :, None] - ways[:, None], axis=-1) < NEAR
     near_one = np.linalg.norm(single[:, :, None] - ways[:, None], axis=-1) < NEAR
     prefix = f"seed {seed}: "
-    benchmark.add(
+    return [
         estimate(
             prefix + "latent variable: both turns among 16 futures",
             wilson(near.any(1).all(1)).to_json(),
@@ -98,7 +103,7 @@ def foresight(benchmark: Benchmark, seed: int, several: Model, one: Model) -> No
             float(np.abs(ends[:, 1] - MIDDLE).mean()),
             unit="px",
         ),
-    )
+    ]
 
 
 def before_the_turn(count: int, block: int) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
@@ -146,31 +151,33 @@ def imagined(
 # ------------------------------------------------------------------------- what is done
 
 
-def acting(
-    benchmark: Benchmark, seed: int, several: Model, one: Model, protocol: PlanningProtocol
-) -> None:
+def acting(seed: int, several: Model, one: Model, protocol: PlanningProtocol) -> list[Figure]:
     """Collisions and arrivals of the same planner with one future, on average, and at worst."""
-    collided = {
-        "deterministic": drive(benchmark, seed, "deterministic", one, Expected(), 1, protocol),
-        "average": drive(benchmark, seed, "latent, average", several, Expected(), 4, protocol),
-        "worst": drive(benchmark, seed, "latent, worst", several, Worst(), 4, protocol),
-    }
+    figures, collided = [], {}
+    for label, model, risk, outcomes in (
+        ("deterministic", one, Expected(), 1),
+        ("latent, average", several, Expected(), 4),
+        ("latent, worst", several, Worst(), 4),
+    ):
+        found, collided[label] = drive(seed, label, model, risk, outcomes, protocol)
+        figures += found
     for name in ("average", "worst"):
         # A planner that never collided is counted as half a collision, so that the ratio is finite.
-        fewer = collided["deterministic"] / max(0.5, collided[name])
-        benchmark.add(figure(f"seed {seed}: deterministic collisions over {name}'s", fewer, ">= 5"))
+        fewer = collided["deterministic"] / max(0.5, collided[f"latent, {name}"])
+        label = f"seed {seed}: deterministic collisions over {name}'s"
+        figures.append(figure(label, fewer, ">= 5"))
+    return figures
 
 
 def drive(
-    benchmark: Benchmark,
     seed: int,
     label: str,
     model: Model,
     risk: Expected | Worst,
     num_outcomes: int,
     protocol: PlanningProtocol,
-) -> int:
-    """Plays held-out tasks; returns the episodes with a collision."""
+) -> tuple[list[Figure], int]:
+    """Plays held-out tasks; returns figures, and the episodes with a collision."""
     settings = recipes.acting(recipes.get("fork"))
     settings = replace(
         settings,
@@ -186,12 +193,12 @@ def drive(
         arrived |= np.asarray(world.succeeded())
     collided = world.truth()["collided"] > 0
     prefix = f"seed {seed}: {label}: "
-    benchmark.add(
+    figures = [
         estimate(prefix + "collisions", wilson(collided).to_json()),
         estimate(prefix + "at the goal, unharmed", wilson(arrived & ~collided).to_json()),
-    )
-    return int(collided.sum())
+    ]
+    return figures, int(collided.sum())
 
 
 if __name__ == "__main__":
-    main("latent_variable", measure, seeds=1)
+    main("latent_variable", measure, seeds=3)
