@@ -84,3 +84,22 @@ def test_documents_quote_the_committed_results() -> None:
     assert (ROOT / "docs" / "results.md").read_text() == tables.results()
     assert text == tables.readme(text) and "decision" in tables.headlines()
     assert tables.CLAIMED.read_text() == tables.claimed()
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/design.md"])
+def test_prose_leaves_what_was_measured_to_the_table(name: str) -> None:
+    """Rates, times and errors stand in the table that is made from results, and nowhere else."""
+    text = (ROOT / name).read_text()
+    for part in (r"```.*?```", r"<!-- results -->.*?<!-- end of results -->"):
+        text = re.sub(part, "", text, flags=re.DOTALL)
+    measured = re.compile(r"\d(\.\d+)? ?(%|ms\b|px\b|percent|points\b|times as)")
+    assert [line for line in text.splitlines() if measured.search(line)] == []
+
+
+def test_every_benchmark_that_documents_name_exists_and_every_result_has_one() -> None:
+    """What a document says can be measured again, can be; no results outlive their benchmark."""
+    scripts = {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
+    for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        named = set(re.findall(r"make bench NAME=([a-z0-9_]+)", path.read_text()))
+        assert named <= scripts, f"{path.name} names {sorted(named - scripts)}"
+    assert {path.stem for path in (ROOT / "benchmarks" / "results").glob("*.json")} <= scripts
