@@ -138,20 +138,26 @@ def distance_map(
 
 
 def success_bars(
-    outcomes: Sequence[tuple[str, Mapping[str, tuple[float, float, float]]]],
+    outcomes: Sequence[tuple[str, Mapping[str, tuple[float, float, float]]]], *, agent: int = 1
 ) -> Figure:
-    """Success by kind of task, for floor, agent and ceiling, with intervals."""
+    """Success by kind of task, for floors, agent and ceilings, with intervals.
+
+    Args:
+        outcomes: name and rates by kind of task, from the lowest floor to the highest ceiling.
+        agent: which of them is the agent.
+    """
     groups = list(outcomes[0][1])
     figure, axis = plt.subplots(figsize=(1.6 + 1.5 * len(groups), 2.6), layout="constrained")
-    for index, ((name, values), colour) in enumerate(
-        zip(outcomes, (GREY, BLUE, GREEN), strict=False)
-    ):
-        places = np.arange(len(groups)) + 0.27 * (index - 1)
+    width = 0.8 / len(outcomes)
+    for index, (name, values) in enumerate(outcomes):
+        colour = BLUE if index == agent else (GREEN, RED)[(index - agent - 1) % 2]
+        colour = (GREY, ORANGE)[index % 2] if index < agent else colour
+        places = np.arange(len(groups)) + width * (index - (len(outcomes) - 1) / 2)
         heights = np.array([values[group][0] for group in groups]) * 100
         low = np.array([values[group][1] for group in groups]) * 100
         high = np.array([values[group][2] for group in groups]) * 100
         errors = np.nan_to_num([heights - low, high - heights])
-        axis.bar(places, heights, width=0.25, color=colour, label=name)
+        axis.bar(places, heights, width=0.94 * width, color=colour, label=name)
         axis.errorbar(
             places,
             heights,
