@@ -47,11 +47,6 @@ def run(arguments: Arguments) -> Answer:
         header = ["", "tasks", *names, "difference in points", "p"]
         title = f"{found.world}, {found.rows[0].difference.episodes} tasks"
         console.print(table(title, header, [_said(row) for row in found.rows]))
-        if (steps := found.steps) is not None:
-            console.print(
-                f"world steps to the goal, on the {steps.episodes} tasks that both solved: "
-                f"{steps.value:+.1f} ({steps.low:+.1f} to {steps.high:+.1f})"
-            )
         console.print(found.verdict)
         if found.caution:
             console.print(found.caution)

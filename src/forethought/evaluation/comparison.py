@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +12,19 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from forethought.evaluation.significance import (
+    LEVEL,
     Difference,
     detectable,
     difference,
     of_means,
 )
 from forethought.evaluation.statistics import Estimate, wilson
+from forethought.evaluation.tasks import DrawnTasks
 from forethought.types import ForethoughtError
 
 EVALUATION = "evaluate.json"
 """The file in a run's folder that an evaluation leaves."""
-OF_PICTURES = ("traces", "latency_decisions")
+OF_REPORTS = ("traces", "latency_decisions", "bands")
 """Fields of a protocol that no outcome depends on."""
 
 
@@ -73,8 +74,9 @@ def read_evaluation(path: Path | str) -> Evaluation:
     try:
         content = json.loads(file.read_text())
         episodes = content["episodes"]
-        protocol = {k: v for k, v in content["protocol"].items() if k not in OF_PICTURES}
-        names = chain.from_iterable([*e.get("bands", ()), *e.get("groups", ())] for e in episodes)
+        protocol = {k: v for k, v in content["protocol"].items() if k not in OF_REPORTS}
+        # Before protocols said so, worlds drew all tasks.
+        protocol.setdefault("tasks", DrawnTasks().to_json())
         return Evaluation(
             name=str(path),
             world=content["world"],
@@ -85,7 +87,7 @@ def read_evaluation(path: Path | str) -> Evaluation:
             steps=np.array([e.get("steps") or np.nan for e in episodes], float),
             parts={
                 name: np.array([name in (*e["bands"], *e["groups"]) for e in episodes])
-                for name in dict.fromkeys(names)
+                for name in (*content.get("bands", ()), *content.get("groups", ()))
             },
         )
     except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
@@ -186,14 +188,15 @@ def compare(first: Sequence[Evaluation], second: Sequence[Evaluation]) -> Compar
     rows.append(_row(other_name, first, second, every_task, not hold))
     rows += [_row(name, first, second, mask, hold) for name, mask in first[0].parts.items()]
     single = len(first) == len(second) == 1
+    steps = _steps(first[0], second[0]) if single else None
     found = detectable(len(every_task), _apart(first[0], second[0])) if single else np.nan
     return Comparison(
         world=first[0].world,
         runs=(tuple(e.name for e in first), tuple(e.name for e in second)),
         rows=tuple(rows),
-        steps=_steps(first[0], second[0]) if single else None,
+        steps=steps,
         detectable=found,
-        verdict=_verdict(rows[0].difference, single, found),
+        verdict=" ".join([_verdict(rows[0], single, found), *_also(rows[1], steps)]),
         caution=_caution(rows[0].difference, single),
     )
 
@@ -242,18 +245,32 @@ def _steps(one: Evaluation, two: Evaluation) -> Difference | None:
     return of_means(one.steps[both], two.steps[both]) if both.any() else None
 
 
-def _verdict(found: Difference, single: bool, least: float) -> str:
+def _verdict(row: Row, single: bool, least: float) -> str:
+    found = row.difference
     points = 100 * found.value
     if found.differs:
         better = "second" if points > 0 else "first"
         who = f"the {better} run" if single else f"the {better} side"
-        return f"{who} is better, by {abs(points):.1f} points (p = {found.p:.2g})."
-    told = f"not told apart by {found.episodes} tasks (p = {found.p:.2g})"
+        return f"{row.name}: {who} is better, by {abs(points):.1f} points (p = {found.p:.2g})."
+    told = f"{row.name}: not told apart by {found.episodes} tasks (p = {found.p:.2g})"
     if single and not np.isnan(least):
         return f"{told}; a difference of {100 * least:.0f} points would most likely have been."
     if not single:
         return f"{told}; what may be between them: {_points(found.low)} to {_points(found.high)}."
     return f"{told}; so few tasks tell nothing apart."
+
+
+def _also(other: Row, steps: Difference | None) -> list[str]:
+    """What further measures tell apart; of two of them, each at half the level."""
+    said = []
+    if (gap := other.difference).p < LEVEL / 2:
+        said.append(f"But {other.name}: {_points(gap.value)} (p = {gap.p:.2g}).")
+    if steps is not None and steps.p < LEVEL / 2:
+        said.append(
+            f"Where both met the goal the second took {steps.value:+.1f} steps "
+            f"({steps.low:+.1f} to {steps.high:+.1f})."
+        )
+    return said
 
 
 def _points(share: float) -> str:

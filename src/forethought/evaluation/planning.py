@@ -264,6 +264,8 @@ class PlanningResults:
             "floor": asdict(self.floor) if self.floors else None,
             "ceiling": asdict(self.ceiling) if self.ceilings else None,
             "decision_ms": dict(self.decision_ms),
+            "bands": list(self.bands),
+            "groups": list(self.groups),
             "episodes": [self._episode(i) for i in range(len(self.seeds))],
             "floors": [one.to_json() for one in self.floors],
             "ceilings": [one.to_json() for one in self.ceilings],
@@ -424,6 +426,8 @@ class _Masks:
             return {name: (wilson(ever[m]), wilson(final[m])) for name, m in masks.items()}
 
         steps, shortest = first[ever].astype(float), self.distances[ever]
+        # Of tasks that are solved from the start, nothing can be told.
+        shortest = np.where(shortest > 0, shortest, np.nan)
         efficiency = shortest / np.maximum(steps, shortest)
         return Outcome(
             ever=wilson(ever),

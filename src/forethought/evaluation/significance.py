@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from forethought.evaluation.statistics import Z_95, wilson
+from forethought.evaluation.statistics import wilson
 from forethought.types import ForethoughtError
 
 LEVEL = 0.05
@@ -219,25 +219,24 @@ def between_runs(first: Bool[np.ndarray, "r n"], second: Bool[np.ndarray, "s n"]
 
 
 def student(t: float, freedom: float) -> float:
-    """Chance that Student's t lies further from zero than ``t``, for 1 or more degrees of freedom.
-
-    By the angle whose tangent is ``t`` over the root of the degrees of freedom, whose density is a
-    power of its cosine.
-    """
-    angles = np.linspace(0.0, math.pi / 2, 4001)
-    density = np.cos(angles) ** (freedom - 1)
-    mass = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) / 2)])
-    within = np.interp(math.atan(t / math.sqrt(freedom)), angles, mass / mass[-1])
-    return float(1 - within)
+    """Chance that Student's t is further from zero than ``t``; 1 degree of freedom or more."""
+    angles, within = _student(freedom)
+    return float(1 - np.interp(math.atan(t / math.sqrt(freedom)), angles, within))
 
 
 def _student_quantile(freedom: float) -> float:
     """What t exceeds, either way, with a chance of 0.05."""
-    low, high = Z_95, 15.0
-    for _ in range(40):
-        middle = (low + high) / 2
-        low, high = (middle, high) if student(middle, freedom) > LEVEL else (low, middle)
-    return high
+    angles, within = _student(freedom)
+    return math.sqrt(freedom) * math.tan(float(np.interp(1 - LEVEL, within, angles)))
+
+
+def _student(freedom: float) -> tuple[np.ndarray, np.ndarray]:
+    """Chances to lie within angles whose tangent is t over the root of the degrees of freedom:
+    their density is a power of the cosine."""
+    angles = np.linspace(0.0, math.pi / 2, 4001)
+    density = np.cos(angles) ** (freedom - 1)
+    mass = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) / 2)])
+    return angles, mass / mass[-1]
 
 
 # ------------------------------------------------------------------------------- how often wrong

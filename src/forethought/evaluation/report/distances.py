@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from forethought.evaluation.planning import PlanningResults
-from forethought.evaluation.report.drawings import BLUE, GREEN, GREY, ORANGE, RED, plt
+from forethought.evaluation.report.drawings import plt, standing
 from forethought.evaluation.report.page import Section, Table, embed_drawing
 from forethought.evaluation.statistics import Estimate
 
@@ -49,14 +49,24 @@ def distance_section(results: PlanningResults) -> list[Section]:
             "Wilson. A rate over all tasks is one of the mixture of distances that were drawn.",
             tables=[Table(header=header, rows=rows, strong=len(results.floors))],
             figures=[
-                embed_drawing(success_by_distance(lines), "Success by distance, with intervals.")
+                embed_drawing(
+                    success_by_distance(lines, agent=len(results.floors)),
+                    "Success by distance, with intervals.",
+                )
             ],
         )
     ]
 
 
-def success_by_distance(lines: Sequence[tuple[str, Mapping[str, Estimate]]]) -> Figure:
-    """Rates with intervals at each distance, a line for each of those who did the tasks."""
+def success_by_distance(
+    lines: Sequence[tuple[str, Mapping[str, Estimate]]], *, agent: int
+) -> Figure:
+    """Rates with intervals at each distance, a line for each of those who did the tasks.
+
+    Args:
+        lines: name and rates by distance, from the lowest floor to the highest ceiling.
+        agent: which of them is the agent.
+    """
     names = list(lines[0][1])
     figure, axis = plt.subplots(figsize=(2.6 + 0.95 * len(names), 2.8), layout="constrained")
     for index, (label, rates) in enumerate(lines):
@@ -71,9 +81,9 @@ def success_by_distance(lines: Sequence[tuple[str, Mapping[str, Estimate]]]) -> 
             yerr=np.maximum([values - low, high - values], 0),
             fmt="o-",
             ms=4,
-            lw=2.0 if label == "agent" else 1.2,
+            lw=2.0 if index == agent else 1.2,
             capsize=2,
-            color=_colour(label, index),
+            color=standing(index, agent),
             label=label,
         )
     axis.set_xticks(np.arange(len(names)), names)
@@ -83,12 +93,3 @@ def success_by_distance(lines: Sequence[tuple[str, Mapping[str, Estimate]]]) -> 
     axis.set_xlabel("distance of the goal")
     axis.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
-
-
-def _colour(label: str, index: int) -> str:
-    """The agent and what it is between look the same on every page."""
-    if label == "agent":
-        return BLUE
-    if label.endswith(" ceiling"):
-        return GREEN
-    return (GREY, ORANGE, RED)[index % 3]
