@@ -329,14 +329,14 @@ def evaluate(
     def refer(reference: Reference, kind: str) -> Measured:
         observation = tasks.begin(world)
         act = reference.begin(world, protocol.seed)
-        flags = _run(world, observation, act, protocol, f"{reference.name} {kind}", visible)
+        flags = play(world, observation, act, protocol, f"{reference.name} {kind}", visible)
         return masks.measured(reference.name, flags, protocol.hold)
 
     beneath = tuple(refer(one, "floor") for one in floors)
     above = tuple(refer(one, "ceiling") for one in ceilings)
     observation = tasks.begin(world)
     watcher = Watcher(world, make_agent(world.goal(), len(tasks.seeds)), protocol.traces)
-    flags = _run(world, observation, watcher.act, protocol, "agent", visible, watcher.see)
+    flags = play(world, observation, watcher.act, protocol, "agent", visible, watcher.see)
     return PlanningResults(
         world=world.name,
         protocol=protocol,
@@ -367,7 +367,7 @@ def _by_length(lengths: np.ndarray, edges: Sequence[float]) -> dict[str, np.ndar
 # ------------------------------------------------------------------------------------ acting
 
 
-def _run(
+def play(
     world: World,
     observation: Observation,
     act: Controller,
@@ -376,7 +376,17 @@ def _run(
     visible: bool,
     see: Callable[[Observation], None] | None = None,
 ) -> np.ndarray:
-    """Plays one episode in every copy; ``(budget, b)`` whether the goal held after each step."""
+    """Plays one episode in every copy; ``(budget, b)`` whether the goal held after each step.
+
+    Args:
+        world: at the starts of the tasks.
+        observation: what is seen there.
+        act: who plays.
+        protocol: for how long.
+        label: beside the progress bar.
+        visible: show it.
+        see: told what every action is decided on.
+    """
     flags = np.zeros((protocol.budget, world.num_worlds), dtype=bool)
     steps = track(
         range(protocol.budget),
@@ -395,6 +405,11 @@ def _run(
 # ------------------------------------------------------------------------------------ figures
 
 
+def met(flags: np.ndarray, hold: int) -> tuple[np.ndarray, np.ndarray]:
+    """Per episode: whether the goal held at some step, and for the last ``hold`` of them."""
+    return np.asarray(flags.any(0)), np.asarray(flags[-hold:].all(0))
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Masks:
     """By what episodes are told apart; turns what happened in them into figures.
@@ -411,7 +426,7 @@ class _Masks:
 
     def measured(self, name: str, flags: np.ndarray, hold: int) -> Measured:
         """From ``(budget, b)`` whether the goal held after each step."""
-        ever, final = np.asarray(flags.any(0)), np.asarray(flags[-hold:].all(0))
+        ever, final = met(flags, hold)
         first = flags.argmax(0) + 1
         return Measured(
             name=name,
@@ -480,6 +495,8 @@ __all__ = [
     "Setting",
     "Trace",
     "evaluate",
+    "met",
+    "play",
     "searches",
     "stable_worldmodel",
 ]
