@@ -40,6 +40,24 @@ def test_tasks_are_unsolved_and_the_floor_lies_below_the_ceiling(model, run) -> 
     assert "data:image/webp" in page and "What the plans were weighed by" in page
 
 
+def test_episodes_are_shown_by_lot_failures_too(model) -> None:
+    """Half of them failed, others succeeded, and each ends as it did when it was measured."""
+    acting = recipes.acting(recipes.get("two_rooms"))
+    results = evaluate(
+        lambda goals, count: acting.agent(model, goals, count),
+        lambda count: worlds.make("two_rooms", count),
+        PlanningProtocol(episodes=16, budget=30, traces=6, latency_decisions=1),
+        visible=False,
+    )
+    shown = [results.seeds.index(trace.seed) for trace in results.traces]
+    failed = [i for i in shown if not results.ever[i]]
+    failures = len(results.ever) - sum(results.ever)
+    assert 0 < failures < 16 and len(set(shown)) == 6 and shown != sorted(shown)
+    assert len(failed) == min(failures, max(3, 6 - sum(results.ever))) and shown[0] in failed
+    for i, trace in zip(shown, results.traces, strict=True):
+        assert trace.succeeded.any() == results.ever[i]
+
+
 def test_a_world_that_is_always_solved_is_refused(model) -> None:
     class Solved(worlds.TwoRooms):
         def succeeded(self) -> np.ndarray:

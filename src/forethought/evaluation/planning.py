@@ -27,6 +27,7 @@ from forethought.evaluation.references import (
     Reference,
 )
 from forethought.evaluation.statistics import Estimate, bootstrap_mean, wilson
+from forethought.evaluation.tasks import TaskSet
 from forethought.evaluation.watching import Trace, Watcher
 from forethought.types import Decision, Observation, World
 
@@ -88,12 +89,15 @@ def evaluate(
     beneath = tuple(refer(one, "floor") for one in floors)
     above = tuple(refer(one, "ceiling") for one in ceilings)
     observation = tasks.begin(world)
-    watcher = Watcher(world, make_agent(world.goal(), len(tasks.seeds)), protocol.traces)
-    flags = play(world, observation, watcher.act, protocol, "agent", visible, watcher.see)
+    agent = make_agent(world.goal(), len(tasks.seeds))
+    flags = play(
+        world, observation, lambda o: agent.act_batch(o).action, protocol, "agent", visible
+    )
+    acted = masks.measured("agent", flags, protocol.hold)
     return PlanningResults(
         world=world.name,
         protocol=protocol,
-        acted=masks.measured("agent", flags, protocol.hold),
+        acted=acted,
         floors=beneath,
         ceilings=above,
         decision_ms=_latency(make_agent, make_world, protocol),
@@ -101,8 +105,52 @@ def evaluate(
         groups=groups,
         bands=bands,
         distances=distances,
-        traces=watcher.traces(flags, groups),
+        traces=watched(make_agent, make_world, tasks, groups, acted, protocol, visible=visible),
     )
+
+
+def watched(
+    make_agent: MakeAgent,
+    make_world: Callable[[int], World],
+    tasks: TaskSet,
+    groups: Mapping[str, np.ndarray],
+    acted: Measured,
+    protocol: PlanningProtocol,
+    *,
+    visible: bool = True,
+) -> tuple[Trace, ...]:
+    """Some episodes played again and watched, for pictures: drawn by lot, not picked.
+
+    Half of them, or as many as there are, failed; the others succeeded. By what counts: goals kept
+    at the end where the protocol asks for it, met at some time elsewhere.
+
+    Args:
+        make_agent: builds an agent for goals.
+        make_world: builds a world of so many copies.
+        tasks: of all episodes.
+        groups: kinds of tasks, masks ``(b,)``.
+        acted: how the agent did in all of them.
+        protocol: how many are shown, and from what seed they are drawn.
+        visible: show progress.
+    """
+    shown = _by_lot(np.array(acted.final if protocol.hold > 1 else acted.ever), protocol)
+    if not len(shown):
+        return ()
+    world, some = make_world(len(shown)), tasks.some(shown)
+    observation = some.begin(world)
+    watcher = Watcher(world, make_agent(world.goal(), len(shown)), len(shown))
+    flags = play(world, observation, watcher.act, protocol, "to be shown", visible, watcher.see)
+    kinds = {name: mask[shown] for name, mask in groups.items()}
+    return watcher.traces(flags, kinds, seeds=some.seeds)
+
+
+def _by_lot(success: np.ndarray, protocol: PlanningProtocol) -> np.ndarray:
+    """Numbers of the episodes that are shown, failures first."""
+    generator = np.random.default_rng(protocol.seed)
+    failed, solved = (generator.permutation(np.flatnonzero(found)) for found in (~success, success))
+    failures = max(protocol.traces // 2, protocol.traces - len(solved))
+    failed = failed[:failures]
+    return np.concatenate([failed, solved[: protocol.traces - len(failed)]])
 
 
 def _by_length(lengths: np.ndarray, edges: Sequence[float]) -> dict[str, np.ndarray]:
@@ -252,4 +300,5 @@ __all__ = [
     "play",
     "searches",
     "stable_worldmodel",
+    "watched",
 ]

@@ -53,6 +53,18 @@ class TaskSet:
             return observation
         return _placeable(world).place(self.start, self.goal)
 
+    def some(self, chosen: Int[np.ndarray, " n"]) -> TaskSet:
+        """Those of the tasks that have these numbers, in this order."""
+        return TaskSet(
+            seeds=tuple(self.seeds[i] for i in chosen),
+            solved=self.solved[chosen],
+            bands={name: mask[chosen] for name, mask in self.bands.items()},
+            held_out=self.held_out,
+            start={name: value[chosen] for name, value in self.start.items()},
+            goal={name: value[chosen] for name, value in self.goal.items()},
+            origins=tuple(self.origins[i] for i in chosen) if self.origins else (),
+        )
+
 
 class Tasks(Protocol):
     """Where tasks come from; a frozen dataclass."""

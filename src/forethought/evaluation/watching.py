@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +31,7 @@ class Trace:
         margins: per guardrail the least margin of that plan, ``(steps,)`` each.
         modes: ``(steps,)`` 1 for reflex, 2 for deliberation. What is about plans is NaN where all
             agents acted by reflex; where others searched, it is of the plan that was not followed.
+        seed: of the task; None where nobody said.
     """
 
     images: np.ndarray | None
@@ -44,6 +45,7 @@ class Trace:
     terms: Mapping[str, np.ndarray] = field(default_factory=dict)
     margins: Mapping[str, np.ndarray] = field(default_factory=dict)
     modes: np.ndarray | None = None
+    seed: int | None = None
 
 
 class Watcher:
@@ -78,8 +80,20 @@ class Watcher:
         truth = {name: np.array(value[: self.count]) for name, value in self.world.truth().items()}
         self.truth.append(truth)
 
-    def traces(self, flags: np.ndarray, groups: Mapping[str, np.ndarray]) -> tuple[Trace, ...]:
-        """The first episodes, from whether the goal held ``(steps, b)`` and kinds of tasks."""
+    def traces(
+        self,
+        flags: np.ndarray,
+        groups: Mapping[str, np.ndarray],
+        *,
+        seeds: Sequence[int | None] = (),
+    ) -> tuple[Trace, ...]:
+        """The first episodes.
+
+        Args:
+            flags: ``(steps, b)`` whether the goal held.
+            groups: kinds of tasks.
+            seeds: of the tasks, where they are known.
+        """
         imagined, terms, margins = self._imagined(), self._terms(), self._margins()
         everyone = np.ones(self.world.num_worlds, dtype=int)
         modes = np.stack(
@@ -98,6 +112,7 @@ class Watcher:
                 terms={name: values[:, i] for name, values in terms.items()},
                 margins={name: values[:, i] for name, values in margins.items()},
                 modes=modes[:, i],
+                seed=seeds[i] if seeds else None,
             )
             for i in range(self.count)
         )

@@ -14,7 +14,7 @@ from rich.console import Console
 from forethought.data.record import TRUTH
 from forethought.data.store import Dataset, EpisodeArrays
 from forethought.data.windows import WindowConfig, WindowSampler
-from forethought.evaluation.planning import Outcome, PlanningResults
+from forethought.evaluation.planning import Outcome, PlanningResults, Trace
 from forethought.evaluation.report import drawings
 from forethought.evaluation.report.animation import episode_frames
 from forethought.evaluation.report.distances import distance_section
@@ -338,7 +338,8 @@ def planning_sections(results: PlanningResults) -> list[Section]:
         sections.append(
             Section(
                 title="Episodes",
-                text="Left what the camera sees, right the goal image. Orange: the plan under way, "
+                text="Drawn by lot, failures first where there are any, and played again. Left "
+                "what the camera sees, right the goal image. Orange: the plan under way, "
                 "as imagined; blue: the way so far; green: the goal.",
                 gallery=gallery,
             )
@@ -368,15 +369,23 @@ def _triple(estimate: Estimate) -> tuple[float, float, float]:
 
 
 def _gallery(results: PlanningResults) -> list[Picture]:
-    shown = []
-    for number, trace in enumerate(results.traces, start=1):
-        if trace.images is None or trace.goal is None:
-            continue
-        met = np.flatnonzero(trace.succeeded)
-        end = f"met after {met[0] + 1} steps" if len(met) else "not met"
-        kind = f", {trace.group}" if trace.group else ""
-        shown.append(embed_animation(episode_frames(trace), f"Episode {number}{kind}: {end}."))
-    return shown
+    return [
+        embed_animation(episode_frames(trace), _caption(results, trace))
+        for trace in results.traces
+        if trace.images is not None and trace.goal is not None
+    ]
+
+
+def _caption(results: PlanningResults, trace: Trace) -> str:
+    """Which task it is, how it ended, and whether it had ended so when it was measured."""
+    met = np.flatnonzero(trace.succeeded)
+    kind = f", {trace.group}" if trace.group else ""
+    end = f"met after {met[0] + 1} steps" if len(met) else "not met"
+    if trace.seed is None:
+        return f"An episode{kind}: {end}."
+    before = results.ever[results.seeds.index(trace.seed)]
+    again = "" if before == bool(len(met)) else f" (when measured: {'met' if before else 'not'})"
+    return f"Task {trace.seed}{kind}: {end}{again}."
 
 
 # ------------------------------------------------------------------------------- the critic
