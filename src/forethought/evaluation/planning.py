@@ -197,21 +197,21 @@ def evaluate(
         ForethoughtError: no task of the world starts away from its goal.
     """
     protocol = protocol or PlanningProtocol()
-    seeds, world = _unsolved_tasks(make_world, protocol)
+    seeds, world = unsolved_tasks(make_world, protocol)
     groups = _groups(world, seeds)
     observation = world.reset(seeds)
     shortest = world.path_length()
     agent = make_agent(world.goal(), len(seeds))
     watcher = _Watcher(world, agent, protocol.traces)
-    agent_flags = _run(world, observation, watcher.act, protocol, "agent", visible, watcher.see)
+    agent_flags = play(world, observation, watcher.act, protocol, "agent", visible, watcher.see)
     observation = world.reset(seeds)
-    explore = _random(world, protocol.seed)
-    floor_flags = _run(world, observation, explore, protocol, "random floor", visible)
+    explore = random_actions(world, protocol.seed)
+    floor_flags = play(world, observation, explore, protocol, "random floor", visible)
     observation = world.reset(seeds)
-    oracle_flags = _run(
+    oracle_flags = play(
         world, observation, lambda _: world.oracle(), protocol, "oracle ceiling", visible
     )
-    met = _met(agent_flags, protocol.hold)
+    reached = met(agent_flags, protocol.hold)
     return PlanningResults(
         world=world.name,
         protocol=protocol,
@@ -220,8 +220,8 @@ def evaluate(
         ceiling=_outcome(oracle_flags, groups, shortest, protocol),
         decision_ms=_latency(make_agent, make_world, protocol),
         seeds=tuple(seeds),
-        ever=tuple(met[0].tolist()),
-        final=tuple(met[1].tolist()),
+        ever=tuple(reached[0].tolist()),
+        final=tuple(reached[1].tolist()),
         traces=watcher.traces(agent_flags, groups),
     )
 
@@ -229,7 +229,7 @@ def evaluate(
 # ------------------------------------------------------------------------------------ tasks
 
 
-def _unsolved_tasks(
+def unsolved_tasks(
     make_world: Callable[[int], World], protocol: PlanningProtocol
 ) -> tuple[list[int], World]:
     """Task seeds whose start does not already satisfy the goal, and a world for them all."""
@@ -258,7 +258,7 @@ def _groups(world: World, seeds: Sequence[int]) -> Mapping[str, np.ndarray]:
 # ------------------------------------------------------------------------------------ acting
 
 
-def _run(
+def play(
     world: World,
     observation: Observation,
     act: Controller,
@@ -283,7 +283,7 @@ def _run(
     return flags
 
 
-def _random(world: World, seed: int) -> Controller:
+def random_actions(world: World, seed: int) -> Controller:
     """Uniformly random actions within the bounds."""
     spec, generator = world.signature.action, np.random.default_rng(seed)
 
@@ -385,7 +385,7 @@ class _Watcher:
 # ------------------------------------------------------------------------------------ figures
 
 
-def _met(flags: np.ndarray, hold: int) -> tuple[np.ndarray, np.ndarray]:
+def met(flags: np.ndarray, hold: int) -> tuple[np.ndarray, np.ndarray]:
     """Per episode: whether the goal held at some step, and for the last ``hold`` of them."""
     return np.asarray(flags.any(0)), np.asarray(flags[-hold:].all(0))
 
@@ -396,7 +396,7 @@ def _outcome(
     shortest: np.ndarray,
     protocol: PlanningProtocol,
 ) -> Outcome:
-    ever, final = _met(flags, protocol.hold)
+    ever, final = met(flags, protocol.hold)
     steps = flags.argmax(0)[ever] + 1.0
     efficiency = shortest[ever] / np.maximum(steps, shortest[ever])
     return Outcome(

@@ -1,0 +1,271 @@
+"""The page of a sweep: a curve for each factor, what each looks like, and what fails."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib
+
+matplotlib.use("agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from forethought.evaluation.planning import PlanningProtocol
+from forethought.evaluation.report import drawings
+from forethought.evaluation.report.page import (
+    Card,
+    Picture,
+    Section,
+    Table,
+    embed_animation,
+    embed_drawing,
+    write_page,
+)
+from forethought.evaluation.shifts import Curve, Point, Reached, ShiftResults, weaken
+from forethought.evaluation.statistics import Estimate, wilson
+from forethought.types import World
+from forethought.worlds.factors import Factor
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COLUMNS = 4
+LOOKED_AFTER = 12
+"""World steps of the oracle after which a shifted world is pictured."""
+GREW = 1.5
+"""Errors of so many times what they are as recorded have grown."""
+
+
+def shift_report(run: Path, results: ShiftResults, make_world: Callable[[int], World]) -> Path:
+    """Writes ``shifts.html`` into a run; returns its path.
+
+    Args:
+        run: folder of the run.
+        results: the sweep.
+        make_world: makes the world as recorded, for pictures.
+    """
+    count = len(results.seeds)
+    sections = [
+        _curves_section(results),
+        _scores_section(results),
+        *_failures_section(results),
+        *_pictures_section(results, make_world),
+    ]
+    return write_page(
+        run / "shifts.html",
+        title=f"Shifts of {results.world}",
+        lead=f"The same {count} held-out tasks at every point, in worlds that differ from the "
+        "recorded one in one thing, by degrees, and in all of them at once.",
+        cards=_cards(results),
+        sections=sections,
+    )
+
+
+def score_rows(results: ShiftResults) -> tuple[list[str], list[list[str]]]:
+    """The table of scores: header and rows, the least robust first, all at once last."""
+    header = ["factor", "what differs", "robustness", "as recorded", "half way", "at reference"]
+    ordered = sorted(results.curves, key=lambda curve: np.nan_to_num(curve.score.value))
+    rows = [
+        _score_row(curve, results.protocol)
+        for curve in (*ordered, *([results.together] if results.together else []))
+    ]
+    return header, rows
+
+
+def said(score: Estimate) -> str:
+    """A score with its interval, for tables."""
+    if math.isnan(score.value):
+        return "no skill to keep"
+    return f"{score.value:.2f} ({score.low:.2f} to {score.high:.2f})"
+
+
+def failing(point: Point, recorded: Point) -> str:
+    """What fails at a point, as far as readings tell: errors that have grown by half or more."""
+    if point.errors is None or recorded.errors is None:
+        return "not read"
+    parts = {
+        "the present is misread": (point.errors.present, recorded.errors.present),
+        "the goal is misread": (point.errors.goal, recorded.errors.goal),
+        "actions do not do what is foreseen": (point.errors.change, recorded.errors.change),
+    }
+    grown = [f"{what} ({_growth(*two):.1f} times)" for what, two in parts.items() if _grew(*two)]
+    return "; ".join(grown) or "neither: the search, or how far it judges its goal"
+
+
+def _grew(now: Any, then: Any) -> bool:
+    return _growth(now, then) >= GREW
+
+
+def _growth(now: dict[str, float], then: dict[str, float]) -> float:
+    """The largest growth of any quantity's error."""
+    return max((now[name] / max(then[name], 1e-9) for name in now if name in then), default=1.0)
+
+
+# ------------------------------------------------------------------------------- parts of the page
+
+
+def _cards(results: ShiftResults) -> list[Card]:
+    recorded = wilson(results.recorded.agent.that_counts(results.protocol))
+    score = results.score
+    cards = [
+        Card(value=f"{100 * recorded.value:.0f} %", label="success as recorded"),
+        Card(
+            value="-" if math.isnan(score.value) else f"{score.value:.2f}",
+            label="robustness, one factor at a time",
+            note=f"95 % interval {score.low:.2f} to {score.high:.2f}",
+        ),
+    ]
+    if results.together:
+        cards.append(Card(value=said(results.together.score), label="all factors at once"))
+    return cards
+
+
+def _score_row(curve: Curve, protocol: PlanningProtocol) -> list[str]:
+    middle = curve.points[len(curve.points) // 2]
+
+    def rate(point: Point) -> str:
+        return wilson(point.agent.that_counts(protocol)).percent()
+
+    return [
+        curve.factor.name,
+        f"{curve.factor.description}, to {curve.factor.reference:g} {curve.factor.unit}",
+        said(curve.score),
+        rate(curve.points[0]),
+        rate(middle),
+        rate(curve.points[-1]),
+    ]
+
+
+def _curves_section(results: ShiftResults) -> Section:
+    return Section(
+        title="Success against what differs",
+        text="Blue: the agent; grey: random actions; green: the oracle, which sees the truth of "
+        "the shifted world but does not know that actions do something else. Bands are 95 % "
+        "Wilson intervals. Where green falls as well, the task itself has become harder.",
+        figures=[embed_drawing(curves_drawing(results), "A curve for each factor.")],
+    )
+
+
+def _scores_section(results: ShiftResults) -> Section:
+    header, rows = score_rows(results)
+    return Section(
+        title="Robustness",
+        text="The area under what is kept, from the world as recorded to the factor's reference. "
+        "What is kept is the agent's skill over its skill as recorded; skill is (success - floor) "
+        "/ (1 - floor), the share of what random actions miss that the agent gets. 1: nothing is "
+        "lost; 0: like random actions. Intervals are of a bootstrap over tasks.",
+        tables=[Table(header=header, rows=rows)],
+    )
+
+
+def _failures_section(results: ShiftResults) -> list[Section]:
+    weak = weaken(results)
+    if not weak:
+        return []
+    rows = [
+        (
+            curve.factor.name,
+            f"{point.strength:g} {curve.factor.unit}",
+            wilson(point.agent.that_counts(results.protocol)).percent(),
+            f"{100 * point.ceiling.that_counts(results.protocol).mean():.0f} %",
+            failing(point, results.recorded),
+        )
+        for curve, point in weak
+    ]
+    return [
+        Section(
+            title="What fails",
+            text="Where less than 80 % of the success is left. Probes read the present, the goal, "
+            "and what is foreseen out of the agent's latents while it acts; in brackets by how "
+            f"much their errors have grown, where by {GREW:g} times or more. Late and lost "
+            "observations count as a present that is misread.",
+            tables=[
+                Table(header=("factor", "strength", "agent", "oracle", "what fails"), rows=rows)
+            ],
+        )
+    ]
+
+
+def _pictures_section(results: ShiftResults, make_world: Callable[[int], World]) -> list[Section]:
+    if not make_world(1).signature.cameras:
+        return []
+    gallery = [
+        _strip(curve.factor, make_world, results.seeds[0]) for curve in results.every_curve()
+    ]
+    return [
+        Section(
+            title="What the agent sees",
+            text=f"The first task after {LOOKED_AFTER} world steps of the oracle, from the world "
+            "as recorded on the left to the factor's reference on the right.",
+            gallery=gallery,
+        )
+    ]
+
+
+def _strip(factor: Factor, make_world: Callable[[int], World], seed: int) -> Picture:
+    """One task at each strength, side by side."""
+    frames = [
+        _looked_at(factor.world(make_world(1), strength), seed)
+        for strength in (0.0, *factor.strengths())
+    ]
+    gap = np.full((frames[0].shape[0], 4, 3), 255, np.uint8)
+    parts = [part for frame in frames for part in (frame, gap)][:-1]
+    strip = np.concatenate(parts, axis=1).repeat(2, axis=0).repeat(2, axis=1)
+    told = ", ".join(f"{strength:g}" for strength in (0.0, *factor.strengths()))
+    return embed_animation([strip], f"{factor.name}: {told} {factor.unit}.")
+
+
+def _looked_at(world: World, seed: int) -> np.ndarray:
+    seen = world.reset([seed])
+    for _ in range(LOOKED_AFTER):
+        seen = world.step(world.oracle())
+    return seen[world.signature.cameras[0]][0]
+
+
+# ------------------------------------------------------------------------------- the drawing
+
+
+def curves_drawing(results: ShiftResults) -> Figure:
+    """A panel for each factor: success of agent, floor and ceiling against its strength."""
+    curves = results.every_curve()
+    rows = math.ceil(len(curves) / COLUMNS)
+    figure, axes = plt.subplots(
+        rows,
+        COLUMNS,
+        figsize=(2.6 * COLUMNS, 2.1 * rows),
+        layout="constrained",
+        squeeze=False,
+        sharey=True,
+    )
+    for axis, curve in zip(axes.flat, curves, strict=False):
+        _panel(axis, curve, results.protocol)
+    for axis in axes.flat[len(curves) :]:
+        axis.set_visible(False)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("success, %")
+    return figure
+
+
+def _panel(axis: Any, curve: Curve, protocol: PlanningProtocol) -> None:
+    strengths = [point.strength for point in curve.points]
+
+    def rates(who: Sequence[Reached]) -> list[Estimate]:
+        return [wilson(one.that_counts(protocol)) for one in who]
+
+    agent = rates([point.agent for point in curve.points])
+    lines = (
+        (rates([point.floor for point in curve.points]), drawings.GREY),
+        (rates([point.ceiling for point in curve.points]), drawings.GREEN),
+        (agent, drawings.BLUE),
+    )
+    for line, colour in lines:
+        axis.plot(strengths, [100 * one.value for one in line], "o-", ms=3, lw=1.4, color=colour)
+    low, high = ([100 * getattr(one, end) for one in agent] for end in ("low", "high"))
+    axis.fill_between(strengths, low, high, color=drawings.BLUE, alpha=0.18, lw=0)
+    axis.set_title(f"{curve.factor.name}  {curve.score.value:.2f}", loc="left", fontsize=9)
+    axis.set_xlabel(curve.factor.unit, fontsize=8)
+    axis.set_ylim(-3, 105)
