@@ -71,7 +71,10 @@ def run(arguments: Arguments) -> Answer:
     def show(console: Console) -> None:
         title = f"{arguments.world}, {len(results.seeds)} held-out tasks at each point"
         console.print(table(title, header, rows))
-        console.print(f"robustness, one factor at a time: {said(results.score)}")
+        console.print(
+            f"robustness, one factor at a time: {said(results.score.ever)}; of goals kept at the "
+            f"end {said(results.score.final)}"
+        )
         console.print(f"report {report}")
 
     return Answer(payload={**payload, "report": str(report)}, show=show)

@@ -6,10 +6,12 @@ the agent's reading of the present, of the goal, and of what its actions will do
 it can be told what fails.
 
 The robustness score of a factor is the area under the curve of what is kept, over its strength
-from none to its reference. What is kept at a strength is the agent's skill there over its skill in
-the world as recorded, skill being (success - floor) / (1 - floor): of the tasks that random
-actions miss, the share that the agent gets. So 1 is to lose nothing, 0 to be like random actions,
-and less than 0 to be worse. The score of a sweep is the mean over its factors.
+from none to its reference, each strength standing for the range below it. What is kept at a
+strength is the agent's skill there over its skill in the world as recorded, skill being
+(success - floor) / (1 - floor): of the tasks that random actions miss, the share that the agent
+gets. So 1 is to lose nothing, 0 to be like random actions, and less than 0 to be worse. The score
+of a sweep is the mean over its factors. There are two of each: of goals met at some step, and of
+goals kept at the end, since an agent that reels may still come by its goal.
 """
 
 from __future__ import annotations
@@ -56,9 +58,22 @@ class Reached:
     ever: tuple[bool, ...]
     final: tuple[bool, ...]
 
-    def that_counts(self, protocol: PlanningProtocol) -> np.ndarray:
-        """Kept at the end where the protocol asks to hold the goal, met at some step elsewhere."""
-        return np.array(self.final if protocol.hold > 1 else self.ever)
+    def rates(self) -> Rates:
+        """The two as rates with intervals."""
+        return Rates(ever=wilson(np.array(self.ever)), final=wilson(np.array(self.final)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rates:
+    """Two rates, or two scores, of the same tasks.
+
+    Attributes:
+        ever: of goals met at some step.
+        final: of goals kept at the end.
+    """
+
+    ever: Estimate
+    final: Estimate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,10 +97,10 @@ class Point:
     ceiling: Reached
     errors: Errors | None
 
-    def to_json(self, protocol: PlanningProtocol) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Everything, and the rates with their intervals."""
         who = {"agent": self.agent, "floor": self.floor, "ceiling": self.ceiling}
-        rates = {name: wilson(one.that_counts(protocol)).to_json() for name, one in who.items()}
+        rates = {name: asdict(one.rates()) for name, one in who.items()}
         return {"success": rates, **asdict(self)}
 
     @classmethod
@@ -117,16 +132,16 @@ class Curve:
 
     factor: Factor
     points: tuple[Point, ...]
-    score: Estimate
+    score: Rates
 
-    def to_json(self, protocol: PlanningProtocol) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Everything as JSON types."""
         said = {key: getattr(self.factor, key) for key in ("name", "kind", "description", "unit")}
         return {
             **said,
             "reference": self.factor.reference,
-            "score": self.score.to_json(),
-            "points": [point.to_json(protocol) for point in self.points],
+            "score": asdict(self.score),
+            "points": [point.to_json() for point in self.points],
         }
 
 
@@ -148,7 +163,7 @@ class ShiftResults:
     seeds: tuple[int, ...]
     curves: tuple[Curve, ...]
     together: Curve | None
-    score: Estimate
+    score: Rates
     recorded: Point = field(repr=False)
 
     def every_curve(self) -> tuple[Curve, ...]:
@@ -161,10 +176,10 @@ class ShiftResults:
             "world": self.world,
             "protocol": asdict(self.protocol),
             "seeds": list(self.seeds),
-            "score": self.score.to_json(),
-            "recorded": self.recorded.to_json(self.protocol),
-            "factors": [curve.to_json(self.protocol) for curve in self.curves],
-            "together": self.together.to_json(self.protocol) if self.together else None,
+            "score": asdict(self.score),
+            "recorded": self.recorded.to_json(),
+            "factors": [curve.to_json() for curve in self.curves],
+            "together": self.together.to_json() if self.together else None,
         }
 
 
@@ -202,7 +217,7 @@ def sweep(
     protocol = protocol or PlanningProtocol()
     seeds, world = unsolved_tasks(make_world, protocol)
     told = {"who": who, "world": world.name, "seeds": seeds, "protocol": asdict(protocol)}
-    ledger = _Ledger(kept, json.loads(json.dumps(told)), protocol, resume=resume)
+    ledger = _Ledger(kept, json.loads(json.dumps(told)), resume=resume)
     measure = _Measure(make_agent, make_world, protocol, seeds, model, ledger)
     swept = [*factors, *([together(factors)] if len(factors) > 1 else [])]
     todo = [(factor, share) for factor in swept for share in factor.shares]
@@ -211,22 +226,29 @@ def sweep(
     console = Console(stderr=True)
     for factor, share in track(todo, "sweeping", console=console, disable=not visible):
         found[factor.name].append(measure(factor, share))
-    scores = _scores([found[factor.name] for factor in swept], protocol)
+    return _results(world.name, protocol, seeds, swept, found)
+
+
+def _results(
+    world: str,
+    protocol: PlanningProtocol,
+    seeds: Sequence[int],
+    swept: Sequence[Factor],
+    found: Mapping[str, Sequence[Point]],
+) -> ShiftResults:
+    points = [found[factor.name] for factor in swept]
     curves = tuple(
-        Curve(factor=factor, points=tuple(found[factor.name]), score=_estimate(score, len(seeds)))
-        for factor, score in zip(swept, scores, strict=True)
+        Curve(factor=factor, points=tuple(own), score=robustness(own))
+        for factor, own in zip(swept, points, strict=True)
     )
-    alone = [
-        score for one, score in zip(curves, scores, strict=True) if one.factor.name != TOGETHER
-    ]
     return ShiftResults(
-        world=world.name,
+        world=world,
         protocol=protocol,
         seeds=tuple(seeds),
         curves=tuple(one for one in curves if one.factor.name != TOGETHER),
         together=next((one for one in curves if one.factor.name == TOGETHER), None),
-        score=_estimate(np.mean(alone, axis=0), len(seeds)),
-        recorded=recorded,
+        score=mean_robustness([own for f, own in found.items() if f != TOGETHER]),
+        recorded=points[0][0],
     )
 
 
@@ -302,15 +324,8 @@ class _Measure:
 class _Ledger:
     """Points as they are measured, in a file that is whole at any time."""
 
-    def __init__(
-        self,
-        path: Path | None,
-        told: Mapping[str, Any],
-        protocol: PlanningProtocol,
-        *,
-        resume: bool,
-    ) -> None:
-        self.path, self.told, self.protocol = path, told, protocol
+    def __init__(self, path: Path | None, told: Mapping[str, Any], *, resume: bool) -> None:
+        self.path, self.told = path, told
         self.points: dict[str, Any] = {}
         if path is None or not resume or not path.exists():
             return
@@ -330,7 +345,7 @@ class _Ledger:
 
     def add(self, name: str, point: Point) -> None:
         """Keeps a point."""
-        self.points[f"{name} {point.strength!r}"] = point.to_json(self.protocol)
+        self.points[f"{name} {point.strength!r}"] = point.to_json()
         if self.path is not None:
             content = json.dumps({"of": self.told, "points": self.points})
             write_safely(self.path, content.encode())
@@ -339,23 +354,39 @@ class _Ledger:
 # ------------------------------------------------------------------------------------ scores
 
 
-def _scores(
-    curves: Sequence[Sequence[Point]], protocol: PlanningProtocol, *, seed: int = 0
-) -> list[Float[np.ndarray, " m"]]:
-    """The robustness of each curve: first on all tasks, then on resamples of them, the same
-    resamples for all curves."""
+def robustness(points: Sequence[Point]) -> Rates:
+    """The scores of one curve, with bootstrap intervals over tasks; NaN without skill to keep.
+
+    Args:
+        points: of the same tasks, the first in the world as recorded.
+    """
+    return mean_robustness([points])
+
+
+def mean_robustness(curves: Sequence[Sequence[Point]], *, seed: int = 0) -> Rates:
+    """The mean scores of several curves of the same tasks, which are drawn again alike for all.
+
+    Args:
+        curves: each as :func:`robustness` takes it.
+        seed: of the draws.
+    """
     count = len(curves[0][0].agent.ever)
     draws = np.random.default_rng(seed).integers(count, size=(RESAMPLES, count))
     picked = np.concatenate([np.arange(count)[None], draws])
-    return [_areas(points, protocol, picked) for points in curves]
+
+    def mean(which: str) -> Estimate:
+        areas = np.mean([_areas(points, which, picked) for points in curves], axis=0)
+        low, high = np.percentile(areas[1:], [2.5, 97.5])
+        value = float(areas[0])
+        return Estimate(value=value, low=float(low), high=float(high), episodes=count)
+
+    return Rates(ever=mean("ever"), final=mean("final"))
 
 
-def _areas(
-    points: Sequence[Point], protocol: PlanningProtocol, picked: np.ndarray
-) -> Float[np.ndarray, " m"]:
+def _areas(points: Sequence[Point], which: str, picked: np.ndarray) -> Float[np.ndarray, " m"]:
     """Area under what is kept, for each choice ``(m, n)`` of tasks; NaN without skill."""
     agent, floor = (
-        np.stack([getattr(point, who).that_counts(protocol) for point in points])[:, picked].mean(2)
+        np.array([getattr(getattr(point, who), which) for point in points])[:, picked].mean(2)
         for who in ("agent", "floor")
     )
     missed = np.maximum(1 - floor, 1 / picked.shape[1])
@@ -364,34 +395,21 @@ def _areas(
         return np.full(len(picked), np.nan)
     kept = skill / np.maximum(skill[0], LEAST_SKILL)
     shares = np.array([point.share for point in points])
-    return np.trapezoid(kept, shares / shares[-1], axis=0)
+    return np.diff(shares) / shares[-1] @ kept[1:]
 
 
-def _estimate(values: Float[np.ndarray, " m"], episodes: int) -> Estimate:
-    """The first value, with the percentiles of the others."""
-    low, high = np.percentile(values[1:], [2.5, 97.5])
-    return Estimate(value=float(values[0]), low=float(low), high=float(high), episodes=episodes)
+def weak_points(results: ShiftResults, *, below: float = 0.8) -> list[tuple[Curve, Point]]:
+    """Points at which fewer goals are met, or kept, than that share of those as recorded."""
 
+    def rates(point: Point) -> np.ndarray:
+        return np.array([np.mean(point.agent.ever), np.mean(point.agent.final)])
 
-def robustness(points: Sequence[Point], protocol: PlanningProtocol) -> Estimate:
-    """The score of one curve, with its bootstrap interval over tasks.
-
-    Args:
-        points: of the same tasks, the first in the world as recorded.
-        protocol: says which success counts.
-    """
-    (areas,) = _scores([points], protocol)
-    return _estimate(areas, len(points[0].agent.ever))
-
-
-def weaken(results: ShiftResults, *, below: float = 0.8) -> list[tuple[Curve, Point]]:
-    """Points at which the agent keeps less than that of its success as recorded."""
-    first = results.recorded.agent.that_counts(results.protocol).mean()
+    least = below * rates(results.recorded)
     return [
         (curve, point)
         for curve in results.every_curve()
         for point in curve.points[1:]
-        if point.agent.that_counts(results.protocol).mean() < below * first
+        if (rates(point) < least).any()
     ]
 
 

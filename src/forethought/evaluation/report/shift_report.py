@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,6 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from forethought.evaluation.planning import PlanningProtocol
 from forethought.evaluation.report import drawings
 from forethought.evaluation.report.page import (
     Card,
@@ -25,8 +24,8 @@ from forethought.evaluation.report.page import (
     embed_drawing,
     write_page,
 )
-from forethought.evaluation.shifts import Curve, Point, Reached, ShiftResults, weaken
-from forethought.evaluation.statistics import Estimate, wilson
+from forethought.evaluation.shifts import Curve, Point, Rates, ShiftResults, weak_points
+from forethought.evaluation.statistics import Estimate
 from forethought.types import World
 from forethought.worlds.factors import Factor
 
@@ -67,11 +66,11 @@ def shift_report(run: Path, results: ShiftResults, make_world: Callable[[int], W
 
 def score_rows(results: ShiftResults) -> tuple[list[str], list[list[str]]]:
     """The table of scores: header and rows, the least robust first, all at once last."""
-    header = ["factor", "what differs", "robustness", "as recorded", "half way", "at reference"]
-    ordered = sorted(results.curves, key=lambda curve: np.nan_to_num(curve.score.value))
+    header = ["factor", "what differs", "robustness", "kept at the end"]
+    header += ["success half way", "at reference", "kept at reference"]
+    ordered = sorted(results.curves, key=lambda curve: np.nan_to_num(curve.score.ever.value))
     rows = [
-        _score_row(curve, results.protocol)
-        for curve in (*ordered, *([results.together] if results.together else []))
+        _score_row(curve) for curve in (*ordered, *([results.together] if results.together else []))
     ]
     return header, rows
 
@@ -109,43 +108,48 @@ def _growth(now: dict[str, float], then: dict[str, float]) -> float:
 
 
 def _cards(results: ShiftResults) -> list[Card]:
-    recorded = wilson(results.recorded.agent.that_counts(results.protocol))
-    score = results.score
+    recorded = results.recorded.agent.rates()
     cards = [
-        Card(value=f"{100 * recorded.value:.0f} %", label="success as recorded"),
         Card(
-            value="-" if math.isnan(score.value) else f"{score.value:.2f}",
-            label="robustness, one factor at a time",
-            note=f"95 % interval {score.low:.2f} to {score.high:.2f}",
+            value=f"{100 * recorded.ever.value:.0f} %",
+            label="success as recorded",
+            note=f"kept at the end {100 * recorded.final.value:.0f} %",
         ),
+        _score_card("robustness, one factor at a time", results.score),
     ]
     if results.together:
-        cards.append(Card(value=said(results.together.score), label="all factors at once"))
+        cards.append(_score_card("robustness, all at once", results.together.score))
     return cards
 
 
-def _score_row(curve: Curve, protocol: PlanningProtocol) -> list[str]:
-    middle = curve.points[len(curve.points) // 2]
+def _score_card(label: str, score: Rates) -> Card:
+    return Card(
+        value="-" if math.isnan(score.ever.value) else f"{score.ever.value:.2f}",
+        label=label,
+        note=f"of goals kept at the end {said(score.final)}",
+    )
 
-    def rate(point: Point) -> str:
-        return wilson(point.agent.that_counts(protocol)).percent()
 
+def _score_row(curve: Curve) -> list[str]:
+    middle, last = (curve.points[place].agent.rates() for place in (len(curve.points) // 2, -1))
     return [
         curve.factor.name,
         f"{curve.factor.description}, to {curve.factor.reference:g} {curve.factor.unit}",
-        said(curve.score),
-        rate(curve.points[0]),
-        rate(middle),
-        rate(curve.points[-1]),
+        said(curve.score.ever),
+        said(curve.score.final),
+        middle.ever.percent(),
+        last.ever.percent(),
+        last.final.percent(),
     ]
 
 
 def _curves_section(results: ShiftResults) -> Section:
     return Section(
         title="Success against what differs",
-        text="Blue: the agent; grey: random actions; green: the oracle, which sees the truth of "
-        "the shifted world but does not know that actions do something else. Bands are 95 % "
-        "Wilson intervals. Where green falls as well, the task itself has become harder.",
+        text="Blue: the agent, goals met at some step, and dashed those kept at the end; grey: "
+        "random actions; green: the oracle, which sees the truth of the shifted world but does not "
+        "know that actions do something else. Bands are 95 % Wilson intervals. Where green falls "
+        "as well, the task itself has become harder.",
         figures=[embed_drawing(curves_drawing(results), "A curve for each factor.")],
     )
 
@@ -154,7 +158,8 @@ def _scores_section(results: ShiftResults) -> Section:
     header, rows = score_rows(results)
     return Section(
         title="Robustness",
-        text="The area under what is kept, from the world as recorded to the factor's reference. "
+        text="The area under what is kept, from the world as recorded to the factor's reference, "
+        "each strength standing for the range below it. "
         "What is kept is the agent's skill over its skill as recorded; skill is (success - floor) "
         "/ (1 - floor), the share of what random actions miss that the agent gets. 1: nothing is "
         "lost; 0: like random actions. Intervals are of a bootstrap over tasks.",
@@ -163,15 +168,16 @@ def _scores_section(results: ShiftResults) -> Section:
 
 
 def _failures_section(results: ShiftResults) -> list[Section]:
-    weak = weaken(results)
+    weak = weak_points(results)
     if not weak:
         return []
     rows = [
         (
             curve.factor.name,
             f"{point.strength:g} {curve.factor.unit}",
-            wilson(point.agent.that_counts(results.protocol)).percent(),
-            f"{100 * point.ceiling.that_counts(results.protocol).mean():.0f} %",
+            point.agent.rates().ever.percent(),
+            point.agent.rates().final.percent(),
+            f"{100 * np.mean(point.ceiling.ever):.0f} %",
             failing(point, results.recorded),
         )
         for curve, point in weak
@@ -179,12 +185,15 @@ def _failures_section(results: ShiftResults) -> list[Section]:
     return [
         Section(
             title="What fails",
-            text="Where less than 80 % of the success is left. Probes read the present, the goal, "
-            "and what is foreseen out of the agent's latents while it acts; in brackets by how "
-            f"much their errors have grown, where by {GREW:g} times or more. Late and lost "
-            "observations count as a present that is misread.",
+            text="Where less than 80 % of the success is left, at some step or at the end. Probes "
+            "read the present, the goal, and what is foreseen out of the agent's latents while it "
+            f"acts; in brackets by how much their errors have grown, where by {GREW:g} times or "
+            "more. Late and lost observations count as a present that is misread.",
             tables=[
-                Table(header=("factor", "strength", "agent", "oracle", "what fails"), rows=rows)
+                Table(
+                    header=("factor", "strength", "agent", "at the end", "oracle", "what fails"),
+                    rows=rows,
+                )
             ],
         )
     ]
@@ -242,7 +251,7 @@ def curves_drawing(results: ShiftResults) -> Figure:
         sharey=True,
     )
     for axis, curve in zip(axes.flat, curves, strict=False):
-        _panel(axis, curve, results.protocol)
+        _panel(axis, curve)
     for axis in axes.flat[len(curves) :]:
         axis.set_visible(False)
     for axis in axes[:, 0]:
@@ -250,22 +259,21 @@ def curves_drawing(results: ShiftResults) -> Figure:
     return figure
 
 
-def _panel(axis: Any, curve: Curve, protocol: PlanningProtocol) -> None:
+def _panel(axis: Any, curve: Curve) -> None:
     strengths = [point.strength for point in curve.points]
-
-    def rates(who: Sequence[Reached]) -> list[Estimate]:
-        return [wilson(one.that_counts(protocol)) for one in who]
-
-    agent = rates([point.agent for point in curve.points])
+    agent = [point.agent.rates() for point in curve.points]
     lines = (
-        (rates([point.floor for point in curve.points]), drawings.GREY),
-        (rates([point.ceiling for point in curve.points]), drawings.GREEN),
-        (agent, drawings.BLUE),
+        ([np.mean(point.floor.ever) for point in curve.points], drawings.GREY, "-"),
+        ([np.mean(point.ceiling.ever) for point in curve.points], drawings.GREEN, "-"),
+        ([one.final.value for one in agent], drawings.BLUE, "--"),
+        ([one.ever.value for one in agent], drawings.BLUE, "-"),
     )
-    for line, colour in lines:
-        axis.plot(strengths, [100 * one.value for one in line], "o-", ms=3, lw=1.4, color=colour)
-    low, high = ([100 * getattr(one, end) for one in agent] for end in ("low", "high"))
-    axis.fill_between(strengths, low, high, color=drawings.BLUE, alpha=0.18, lw=0)
-    axis.set_title(f"{curve.factor.name}  {curve.score.value:.2f}", loc="left", fontsize=9)
+    for line, colour, style in lines:
+        axis.plot(strengths, 100 * np.array(line), style, marker="o", ms=3, lw=1.4, color=colour)
+    for which in ("ever", "final"):
+        ends = [getattr(one, which) for one in agent]
+        low, high = [100 * one.low for one in ends], [100 * one.high for one in ends]
+        axis.fill_between(strengths, low, high, color=drawings.BLUE, alpha=0.12, lw=0)
+    axis.set_title(f"{curve.factor.name}  {curve.score.ever.value:.2f}", loc="left", fontsize=9)
     axis.set_xlabel(curve.factor.unit, fontsize=8)
     axis.set_ylim(-3, 105)

@@ -1,0 +1,154 @@
+"""What is left of the two-rooms agent where the world is not as recorded; what its latents hold.
+
+    python benchmarks/shifts.py [--resume]
+
+The demo's agent, trained from nothing, does the same hundred tasks in worlds that differ from the
+recorded one: in one factor after the other, at four strengths each, and in all of them at once.
+Beside success stand the oracle under the same shift, which sees the truth and does not know that
+actions do something else, and by how many pixels the agent misreads where it is, where its goal
+is, and how far its actions will take it, so that it can be told what fails.
+
+Then probes read every quantity that the world offers out of the latents of fresh episodes, beside
+an untrained encoder and the pictures themselves, and the rank of the true path length under the
+agent's energy is taken over 400 tasks.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from forethought import data, recipes, worlds
+from forethought.evaluation.grounding import ground
+from forethought.evaluation.probing import PROBES, SOURCES, probe_latents
+from forethought.evaluation.report.probe_report import probe_report
+from forethought.evaluation.report.shift_report import shift_report
+from forethought.evaluation.shifts import Curve, Point, Rates, settled, sweep
+from forethought.evaluation.statistics import Estimate
+from forethought.model import Model, load_model
+from forethought.recipes.demo import run_demo
+from forethought.types import World
+from forethought.worlds.factors import factors_of
+from harness import Benchmark, Figure, estimate, figure, main
+
+WORLD = "two_rooms"
+PIXELS = ("position.x", "position.y")
+EPISODES, FITTED = 90, 60
+SEED_EXPLORED = 7
+
+
+def make_world(count: int) -> World:
+    return worlds.make(WORLD, count)
+
+
+def rates(name: str, found: Rates) -> list[Figure]:
+    return [
+        estimate(f"{name}: met at some step", found.ever.to_json()),
+        estimate(f"{name}: kept at the end", found.final.to_json()),
+    ]
+
+
+def misread(name: str, what: str, errors: dict[str, float]) -> Figure:
+    """The root mean square of both coordinates."""
+    both = np.array([errors[one] for one in PIXELS])
+    return figure(f"{name}: {what}", float(np.sqrt(np.mean(both**2))), unit="px")
+
+
+def point_figures(seed: int, name: str, unit: str, point: Point) -> list[Figure]:
+    """A point of a curve."""
+    strength = f"{name} {point.strength:g} {unit}".strip()
+    label = f"{WORLD}, each strength, seed {seed}, {strength}"
+    figures = rates(label, point.agent.rates())
+    figures.append(estimate(f"{label}: oracle", point.ceiling.rates().ever.to_json()))
+    figures.append(estimate(f"{label}: random", point.floor.rates().ever.to_json()))
+    if point.errors is not None:
+        figures += [
+            misread(label, "present misread", dict(point.errors.present)),
+            misread(label, "goal misread", dict(point.errors.goal)),
+            misread(label, "step misforeseen", dict(point.errors.change)),
+        ]
+    return figures
+
+
+def curve_figures(seed: int, curve: Curve) -> list[Figure]:
+    factor = curve.factor
+    figures = rates(f"{WORLD}, robustness, seed {seed}, {factor.name}", curve.score)
+    for point in curve.points[1:]:
+        figures += point_figures(seed, factor.name, factor.unit, point)
+    return figures
+
+
+def shifted(benchmark: Benchmark, folder: Path, model: Model, seed: int) -> None:
+    recipe = recipes.get(WORLD)
+    acting = recipes.acting(recipe)
+    results = sweep(
+        lambda goals, count: acting.agent(model, goals, count),
+        make_world,
+        factors_of(make_world(1)),
+        settled(recipe.planning),
+        model=model,
+        kept=folder / "shifts.points.json",
+        who=f"seed {seed}",
+        resume=benchmark.resume,
+        visible=False,
+    )
+    shift_report(folder, results, make_world)
+    overall = f"{WORLD}, robustness, seed {seed}"
+    benchmark.add(*rates(f"{overall}, mean over factors, one at a time", results.score))
+    benchmark.add(*point_figures(seed, "as recorded", "", results.recorded))
+    for curve in results.every_curve():
+        benchmark.add(*curve_figures(seed, curve))
+
+
+def probed(benchmark: Benchmark, folder: Path, model: Model, seed: int) -> None:
+    dataset = data.record(
+        worlds.make(WORLD, 30),
+        folder / "explored",
+        num_episodes=EPISODES,
+        episode_length=100,
+        seed=SEED_EXPLORED,
+        resume=True,
+        visible=False,
+    )
+    probing = probe_latents(
+        model, dataset, train=range(FITTED), held_out=range(FITTED, EPISODES), visible=False
+    )
+    acting = recipes.acting(recipes.get(WORLD))
+    grounding = ground(lambda goals, count: acting.agent(model, goals, count), make_world)
+    probe_report(folder, probing, grounding)
+    for quantity in probing.quantities:
+        label = f"{WORLD}, probes, seed {seed}, {quantity}"
+        for source in SOURCES:
+            for probe in PROBES:
+                reading = probing.of(quantity, source, probe)
+                if reading.r2 is not None:
+                    benchmark.add(
+                        estimate(f"{label}: {source}, {probe} R2", reading.r2.to_json()),
+                        of_pixels(f"{label}: {source}, {probe} error", reading.rmse),
+                    )
+    for ranks in grounding.ranks:
+        label = f"{WORLD}, rank of path length, seed {seed}, {ranks.pairs}"
+        benchmark.add(
+            estimate(f"{label}: energy", ranks.energy.to_json()),
+            estimate(f"{label}: latent distance", ranks.latent.to_json()),
+        )
+
+
+def of_pixels(name: str, error: Estimate) -> Figure:
+    return figure(name, error.value, unit="px", low=error.low, high=error.high, n=error.episodes)
+
+
+def measure(benchmark: Benchmark) -> None:
+    """Trains the demo's agent, shifts its world, and probes it."""
+    for seed in benchmark.seeds:
+        folder = benchmark.folder(f"seed{seed}")
+        if not (folder / "demo" / "results.json").exists():
+            run_demo(WORLD, folder / "demo", seed=seed, visible=False)
+        model = load_model(folder / "demo" / "run")
+        probed(benchmark, folder, model, seed)
+        shifted(benchmark, folder, model, seed)
+
+
+if __name__ == "__main__":
+    main("shifts", measure)
