@@ -151,11 +151,13 @@ def probe_latents(
         episode = torch.repeat_interleave(torch.arange(len(held_out)), second.lengths)
         for source, see in _sources(model, protocol.seed).items():
             status.update(f"probing {source}")
-            probes = _fitted(see(first)[rows], targets, protocol)
-            seen = see(second)
+            # Standardised, since a ridge would hide what varies little, whoever made it so.
+            known, seen = see(first)[rows], see(second)
+            mean, scale = known.mean(0), known.std(0).clamp_min(1e-6)
+            probes = _fitted((known - mean) / scale, targets, protocol)
             for probe_name, probe in probes.items():
                 with torch.no_grad():
-                    read = probe(seen)
+                    read = probe((seen - mean) / scale)
                 errors = held_out_errors(read.numpy(), true.numpy(), episode.numpy())
                 for name, (r2, rmse) in zip(names, errors, strict=True):
                     readings.append(
@@ -284,7 +286,7 @@ def _small(values: Tensor) -> Float[Tensor, "b d"]:
     pictures = values.flatten(0, 1).permute(0, 3, 1, 2).float() / 255
     side = min(PICTURE_SIDE, *pictures.shape[-2:])
     small = torch.nn.functional.adaptive_avg_pool2d(pictures, side)
-    return small.view(len(values), -1)
+    return small.reshape(len(values), -1)
 
 
 def _fitted(

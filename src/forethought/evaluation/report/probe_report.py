@@ -108,13 +108,14 @@ def rank_rows(results: GroundingResults) -> tuple[list[str], list[list[str]]]:
 
 
 def _r2(reading: Reading) -> str:
-    return "never varies" if reading.r2 is None else _interval(reading.r2)
+    return "never varies" if reading.r2 is None else _interval(reading.r2, ".4f")
 
 
-def _interval(estimate: Estimate) -> str:
+def _interval(estimate: Estimate, form: str = ".3g") -> str:
     if np.isnan(estimate.value):
         return "never varies"
-    return f"{estimate.value:.3g} ({estimate.low:.3g} to {estimate.high:.3g})"
+    value, low, high = (format(one, form) for one in (estimate.value, estimate.low, estimate.high))
+    return f"{value} ({low} to {high})"
 
 
 def _ranks_section(results: GroundingResults) -> Section:
