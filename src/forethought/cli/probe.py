@@ -38,6 +38,8 @@ class Arguments(Common):
     """World steps of each."""
     pairs: int = 400
     """Tasks of the world that are ranked."""
+    steps: int = 1500
+    """Training steps of the MLP probes."""
     seed: int = 7
     """Of the exploring; training recorded with small seeds of its own."""
 
@@ -90,7 +92,7 @@ def _grounding(model: Model, arguments: Arguments) -> GroundingResults | None:
 def _recorded(model: Model, arguments: Arguments) -> ProbingResults:
     """On the episodes that training held out, fitted on others."""
     from forethought import data
-    from forethought.evaluation.probing import probe_latents
+    from forethought.evaluation.probing import ProbingProtocol, probe_latents
     from forethought.types import ForethoughtError
 
     assert arguments.data is not None
@@ -101,14 +103,17 @@ def _recorded(model: Model, arguments: Arguments) -> ProbingResults:
             f"{arguments.data}: episode {outside[0]} was held out in training, there are "
             f"{dataset.num_episodes}. Give the dataset that the model was trained on."
         )
+    protocol = ProbingProtocol(num_steps=arguments.steps)
     train = [e for e in range(dataset.num_episodes) if e not in set(held_out)]
-    return probe_latents(model, dataset, train=train, held_out=held_out, visible=not arguments.json)
+    return probe_latents(
+        model, dataset, protocol, train=train, held_out=held_out, visible=not arguments.json
+    )
 
 
 def _explored(model: Model, arguments: Arguments) -> ProbingResults:
     """On fresh episodes of the world, which are not kept."""
     from forethought import data, worlds
-    from forethought.evaluation.probing import probe_latents
+    from forethought.evaluation.probing import ProbingProtocol, probe_latents
 
     assert arguments.world is not None
     with TemporaryDirectory() as folder:
@@ -124,6 +129,7 @@ def _explored(model: Model, arguments: Arguments) -> ProbingResults:
         return probe_latents(
             model,
             dataset,
+            ProbingProtocol(num_steps=arguments.steps),
             train=range(count),
             held_out=range(count, arguments.episodes),
             visible=not arguments.json,

@@ -6,11 +6,15 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
 from rich.console import Console
 
 from forethought.cli.output import Answer, Common, table
+
+if TYPE_CHECKING:
+    from forethought.types import World
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +46,7 @@ def run(arguments: Arguments) -> Answer:
     from forethought.model import WEIGHTS, load_model, write_safely
     from forethought.worlds.factors import factors_of
 
-    def make_world(count: int) -> worlds.registry.World:
+    def make_world(count: int) -> World:
         return worlds.make(arguments.world, count)
 
     factors = factors_of(make_world(1), arguments.factors)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 
@@ -111,7 +112,7 @@ def _door(world: World, pixels: float) -> World:
 def _size(world: World, share: float) -> World:
     assert isinstance(world, TwoRooms | RoomsMaze | Fork)
     config = replace(world.config, dot_sigma=(1 + share) * world.config.dot_sigma)
-    make: Callable[..., World] = type(world)
+    make = cast(Callable[..., World], type(world))
     return make(world.num_worlds, config=config, name=world.name)
 
 

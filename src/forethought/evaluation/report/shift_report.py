@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,11 +95,11 @@ def failing(point: Point, recorded: Point) -> str:
     return "; ".join(grown) or "neither: the search, or how far it judges its goal"
 
 
-def _grew(now: Any, then: Any) -> bool:
+def _grew(now: Mapping[str, float], then: Mapping[str, float]) -> bool:
     return _growth(now, then) >= GREW
 
 
-def _growth(now: dict[str, float], then: dict[str, float]) -> float:
+def _growth(now: Mapping[str, float], then: Mapping[str, float]) -> float:
     """The largest growth of any quantity's error."""
     return max((now[name] / max(then[name], 1e-9) for name in now if name in then), default=1.0)
 
