@@ -11,10 +11,15 @@ is, and how far its actions will take it, so that it can be told what fails.
 Then probes read every quantity that the world offers out of the latents of fresh episodes, beside
 an untrained encoder and the pictures themselves, and the rank of the true path length under the
 agent's energy is taken over 400 tasks.
+
+Last, the same recipe learns from clips that are moved by up to four pixels and lit otherwise, each
+by its own draw, and its agent is swept along the factors that this may be of use for.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +29,11 @@ from forethought.evaluation.grounding import ground
 from forethought.evaluation.probing import PROBES, SOURCES, probe_latents
 from forethought.evaluation.report.probe_report import probe_report
 from forethought.evaluation.report.shift_report import shift_report
-from forethought.evaluation.shifts import Curve, Point, Rates, settled, sweep
+from forethought.evaluation.shifts import Curve, Point, Rates, ShiftResults, settled, sweep
 from forethought.evaluation.statistics import Estimate
+from forethought.learning import JEPAConfig
+from forethought.learning.augmentation import AugmentationConfig
+from forethought.learning.train import train
 from forethought.model import Model, load_model
 from forethought.recipes.demo import run_demo
 from forethought.types import World
@@ -35,6 +43,8 @@ from harness import Benchmark, Figure, estimate, figure, main
 WORLD = "two_rooms"
 PIXELS = ("position.x", "position.y")
 EPISODES, FITTED = 90, 60
+AUGMENTATION = AugmentationConfig(shift=4, brightness=0.5)
+OF_USE_FOR = ("light", "contrast", "camera", "noise", "specks")
 SEED_EXPLORED = 7
 
 
@@ -79,26 +89,53 @@ def curve_figures(seed: int, curve: Curve) -> list[Figure]:
     return figures
 
 
-def shifted(benchmark: Benchmark, folder: Path, model: Model, seed: int) -> None:
+def swept(
+    benchmark: Benchmark, folder: Path, model: Model, names: Sequence[str] = ()
+) -> ShiftResults:
+    """Sweeps an agent, and leaves the page beside its points."""
     recipe = recipes.get(WORLD)
     acting = recipes.acting(recipe)
     results = sweep(
         lambda goals, count: acting.agent(model, goals, count),
         make_world,
-        factors_of(make_world(1)),
+        factors_of(make_world(1), names),
         settled(recipe.planning),
         model=model,
         kept=folder / "shifts.points.json",
-        who=f"seed {seed}",
+        who=folder.name,
         resume=benchmark.resume,
         visible=False,
     )
     shift_report(folder, results, make_world)
+    return results
+
+
+def shifted(benchmark: Benchmark, folder: Path, model: Model, seed: int) -> None:
+    results = swept(benchmark, folder, model)
     overall = f"{WORLD}, robustness, seed {seed}"
     benchmark.add(*rates(f"{overall}, mean over factors, one at a time", results.score))
     benchmark.add(*point_figures(seed, "as recorded", "", results.recorded))
     for curve in results.every_curve():
         benchmark.add(*curve_figures(seed, curve))
+
+
+def augmented(benchmark: Benchmark, folder: Path, seed: int) -> None:
+    recording = data.open(folder / "demo" / "data")
+    config = recipes.configure(WORLD, recording.signature, seed=seed)
+    assert isinstance(config.objective, JEPAConfig)
+    objective = replace(config.objective, augmentation=AUGMENTATION)
+    model = train(
+        recording,
+        replace(config, objective=objective),
+        folder / "augmented",
+        resume=True,
+        visible=False,
+    )
+    results = swept(benchmark, folder / "augmented", model, OF_USE_FOR)
+    overall = f"{WORLD}, robustness of augmented training, seed {seed}"
+    benchmark.add(*rates(f"{overall}, success as recorded", results.recorded.agent.rates()))
+    for curve in results.curves:
+        benchmark.add(*rates(f"{overall}, {curve.factor.name}", curve.score))
 
 
 def probed(benchmark: Benchmark, folder: Path, model: Model, seed: int) -> None:
@@ -148,6 +185,7 @@ def measure(benchmark: Benchmark) -> None:
         model = load_model(folder / "demo" / "run")
         probed(benchmark, folder, model, seed)
         shifted(benchmark, folder, model, seed)
+        augmented(benchmark, folder, seed)
 
 
 if __name__ == "__main__":
