@@ -26,7 +26,7 @@ import numpy as np
 
 from forethought import data, recipes, worlds
 from forethought.evaluation.grounding import ground
-from forethought.evaluation.probing import PROBES, SOURCES, probe_latents
+from forethought.evaluation.probing import probe_latents
 from forethought.evaluation.report.probe_report import probe_report
 from forethought.evaluation.report.shift_report import shift_report
 from forethought.evaluation.shifts import Curve, Point, Rates, ShiftResults, settled, sweep
@@ -89,10 +89,8 @@ def curve_figures(seed: int, curve: Curve) -> list[Figure]:
     return figures
 
 
-def swept(
-    benchmark: Benchmark, folder: Path, model: Model, names: Sequence[str] = ()
-) -> ShiftResults:
-    """Sweeps an agent, and leaves the page beside its points."""
+def swept(folder: Path, model: Model, who: str, names: Sequence[str] = ()) -> ShiftResults:
+    """Sweeps an agent, and leaves the page beside its points; those that are there are taken."""
     recipe = recipes.get(WORLD)
     acting = recipes.acting(recipe)
     results = sweep(
@@ -102,24 +100,25 @@ def swept(
         settled(recipe.planning),
         model=model,
         kept=folder / "shifts.points.json",
-        who=folder.name,
-        resume=benchmark.resume,
+        who=who,
+        resume=True,
         visible=False,
     )
     shift_report(folder, results, make_world)
     return results
 
 
-def shifted(benchmark: Benchmark, folder: Path, model: Model, seed: int) -> None:
-    results = swept(benchmark, folder, model)
-    overall = f"{WORLD}, robustness, seed {seed}"
-    benchmark.add(*rates(f"{overall}, mean over factors, one at a time", results.score))
-    benchmark.add(*point_figures(seed, "as recorded", "", results.recorded))
-    for curve in results.every_curve():
-        benchmark.add(*curve_figures(seed, curve))
+def shifted(folder: Path, model: Model, seed: int) -> list[Figure]:
+    results = swept(folder, model, f"seed {seed}")
+    mean = f"{WORLD}, robustness, seed {seed}, mean over factors, one at a time"
+    return [
+        *rates(mean, results.score),
+        *point_figures(seed, "as recorded", "", results.recorded),
+        *(one for curve in results.every_curve() for one in curve_figures(seed, curve)),
+    ]
 
 
-def augmented(benchmark: Benchmark, folder: Path, seed: int) -> None:
+def augmented(folder: Path, seed: int) -> list[Figure]:
     recording = data.open(folder / "demo" / "data")
     config = recipes.configure(WORLD, recording.signature, seed=seed)
     assert isinstance(config.objective, JEPAConfig)
@@ -131,14 +130,15 @@ def augmented(benchmark: Benchmark, folder: Path, seed: int) -> None:
         resume=True,
         visible=False,
     )
-    results = swept(benchmark, folder / "augmented", model, OF_USE_FOR)
+    results = swept(folder / "augmented", model, f"augmented, seed {seed}", OF_USE_FOR)
     overall = f"{WORLD}, robustness of augmented training, seed {seed}"
-    benchmark.add(*rates(f"{overall}, success as recorded", results.recorded.agent.rates()))
-    for curve in results.curves:
-        benchmark.add(*rates(f"{overall}, {curve.factor.name}", curve.score))
+    return [
+        *rates(f"{overall}, success as recorded", results.recorded.agent.rates()),
+        *(one for c in results.curves for one in rates(f"{overall}, {c.factor.name}", c.score)),
+    ]
 
 
-def probed(benchmark: Benchmark, folder: Path, model: Model, seed: int) -> None:
+def probed(folder: Path, model: Model, seed: int) -> list[Figure]:
     dataset = data.record(
         worlds.make(WORLD, 30),
         folder / "explored",
@@ -154,22 +154,21 @@ def probed(benchmark: Benchmark, folder: Path, model: Model, seed: int) -> None:
     acting = recipes.acting(recipes.get(WORLD))
     grounding = ground(lambda goals, count: acting.agent(model, goals, count), make_world)
     probe_report(folder, probing, grounding)
-    for quantity in probing.quantities:
-        label = f"{WORLD}, probes, seed {seed}, {quantity}"
-        for source in SOURCES:
-            for probe in PROBES:
-                reading = probing.of(quantity, source, probe)
-                if reading.r2 is not None:
-                    benchmark.add(
-                        estimate(f"{label}: {source}, {probe} R2", reading.r2.to_json()),
-                        of_pixels(f"{label}: {source}, {probe} error", reading.rmse),
-                    )
+    figures: list[Figure] = []
+    for reading in probing.readings:
+        if reading.r2 is not None:
+            label = f"{WORLD}, probes, seed {seed}, {reading.quantity}, {reading.source}"
+            figures += [
+                estimate(f"{label}: {reading.probe} R2", reading.r2.to_json()),
+                of_pixels(f"{label}: {reading.probe} error", reading.rmse),
+            ]
     for ranks in grounding.ranks:
         label = f"{WORLD}, rank of path length, seed {seed}, {ranks.pairs}"
-        benchmark.add(
+        figures += [
             estimate(f"{label}: energy", ranks.energy.to_json()),
             estimate(f"{label}: latent distance", ranks.latent.to_json()),
-        )
+        ]
+    return figures
 
 
 def of_pixels(name: str, error: Estimate) -> Figure:
@@ -183,9 +182,9 @@ def measure(benchmark: Benchmark) -> None:
         if not (folder / "demo" / "results.json").exists():
             run_demo(WORLD, folder / "demo", seed=seed, visible=False)
         model = load_model(folder / "demo" / "run")
-        probed(benchmark, folder, model, seed)
-        shifted(benchmark, folder, model, seed)
-        augmented(benchmark, folder, seed)
+        benchmark.part(f"probes{seed}", lambda _, f=folder, m=model, s=seed: probed(f, m, s))
+        benchmark.part(f"shifts{seed}", lambda _, f=folder, m=model, s=seed: shifted(f, m, s))
+        benchmark.part(f"augmented{seed}", lambda _, f=folder, s=seed: augmented(f, s))
 
 
 if __name__ == "__main__":

@@ -137,7 +137,7 @@ def test_tasks_are_the_same_at_every_point_and_floors_are_of_the_shifted_world()
     assert all(world.seeds == results.seeds for world in walker.worlds[1:])
     turn = next(one for one in results.curves if one.factor.name == "turn")
     # Turned by a right angle, the oracle walks past its goals.
-    assert sum(turn.points[-1].ceiling.ever) < sum(turn.points[0].ceiling.ever) == 12
+    assert sum(turn.points[-1].ceiling.ever) < sum(turn.points[0].ceiling.ever)
     assert "turn" in {one.factor.name for one, _ in weak_points(results)}
 
 
