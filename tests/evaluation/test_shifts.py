@@ -13,6 +13,7 @@ import pytest
 from forethought import recipes, worlds
 from forethought.cli import main
 from forethought.evaluation.planning import PlanningProtocol
+from forethought.evaluation.readings import Errors
 from forethought.evaluation.report.shift_report import failing, score_rows, shift_report
 from forethought.evaluation.shifts import (
     Point,
@@ -195,6 +196,21 @@ def test_readings_tell_what_fails(model: Model, tmp_path: Path) -> None:
     assert len(score_rows(results)[1]) == 3
     page = shift_report(tmp_path, results, make_world).read_text()
     assert "at reference" in page and page.count("<img") >= 4
+
+
+def test_what_never_varied_says_nothing_of_what_fails() -> None:
+    def read(present: float, wall: float, change: float) -> Point:
+        errors = Errors(
+            present={"x": present, "wall": wall}, goal={}, change={"x": change}, surprise=0.0
+        )
+        return replace(point(0.0, [True], [False]), errors=errors)
+
+    recorded = read(0.2, 0.0, 0.5)
+    assert failing(read(0.2, 9.0, 0.5), recorded).startswith("none of these")
+    assert failing(read(2.0, 9.0, 1.5), recorded) == (
+        "the present is misread (10.0 times); actions do not do what is foreseen (3.0 times)"
+    )
+    assert failing(point(1.0, [True], [False]), recorded) == "not read"
 
 
 def test_the_command_writes_results_and_refuses_wrong_names(

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 COLUMNS = 4
 LOOKED_AFTER = 12
 """World steps of the oracle after which a shifted world is pictured."""
-GREW = 1.5
+GREW = 2.0
 """Errors of so many times what they are as recorded have grown."""
 
 
@@ -83,25 +83,26 @@ def said(score: Estimate) -> str:
 
 
 def failing(point: Point, recorded: Point) -> str:
-    """What fails at a point, as far as readings tell: errors that have grown by half or more."""
-    if point.errors is None or recorded.errors is None:
+    """What fails at a point, as far as readings tell: what has come to be read wrong, the worst
+    first. Who misreads the present is wrong about what comes of it, too."""
+    now, then = point.errors, recorded.errors
+    if now is None or then is None:
         return "not read"
-    parts = {
-        "the present is misread": (point.errors.present, recorded.errors.present),
-        "the goal is misread": (point.errors.goal, recorded.errors.goal),
-        "actions do not do what is foreseen": (point.errors.change, recorded.errors.change),
+    grown = {
+        "the present is misread": _growth(now.present, then.present),
+        "the goal is misread": _growth(now.goal, then.goal),
+        "actions do not do what is foreseen": _growth(now.change, then.change),
     }
-    grown = [f"{what} ({_growth(*two):.1f} times)" for what, two in parts.items() if _grew(*two)]
-    return "; ".join(grown) or "neither: the search, or how far it judges its goal"
-
-
-def _grew(now: Mapping[str, float], then: Mapping[str, float]) -> bool:
-    return _growth(now, then) >= GREW
+    worst = sorted(grown.items(), key=lambda one: -one[1])
+    told = [f"{what} ({times:.1f} times)" for what, times in worst if times >= GREW]
+    return "; ".join(told) or "none of these: the search, or what it takes for near"
 
 
 def _growth(now: Mapping[str, float], then: Mapping[str, float]) -> float:
-    """The largest growth of any quantity's error."""
-    return max((now[name] / max(then[name], 1e-9) for name in now if name in then), default=1.0)
+    """The largest growth of any quantity's error; what never varied as recorded is read without
+    error there, and says nothing."""
+    known = [name for name in now if then.get(name, 0.0) > 1e-6]
+    return max((now[name] / then[name] for name in known), default=1.0)
 
 
 # ------------------------------------------------------------------------------- parts of the page
