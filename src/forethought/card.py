@@ -100,7 +100,13 @@ def _measured(measured: Mapping[str, Any]) -> Iterable[str]:
             )
     if planning := measured.get("planning"):
         rows = [
-            (world, *(_percent(found[who]) for who in ("agent", "floor", "ceiling")))
+            (
+                world,
+                *(
+                    _percent(found[who]) if who in found else "-"
+                    for who in ("agent", "floor", "ceiling")
+                ),
+            )
             for world, found in planning.items()
         ]
         yield "## Goals reached on held-out tasks\n\n" + _table(

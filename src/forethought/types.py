@@ -810,3 +810,33 @@ class Telling(Protocol):
         The same at the same place after the same reset.
         """
         ...
+
+
+@runtime_checkable
+class Placeable(Protocol):
+    """A world that can be put into a state that was recorded, with a recorded state as its goal."""
+
+    def place(self, start: Mapping[str, np.ndarray], goal: Mapping[str, np.ndarray]) -> Observation:
+        """Puts every copy where :meth:`World.truth` once was; returns observations ``(b, ...)``.
+
+        Call :meth:`World.reset` before, with as many seeds: what truth does not tell, such as
+        chance, is the seed's. All else that depends on start and goal, groups and path lengths too,
+        is as if a task had been drawn so.
+
+        Args:
+            start: quantities by name, ``(b,)`` each, as ``truth`` gave them.
+            goal: those at the goal.
+
+        Raises:
+            ForethoughtError: the truth of such a world does not say all that a task takes.
+        """
+        ...
+
+
+@runtime_checkable
+class Resting(Protocol):
+    """A world in which there is an action of doing nothing that its signature does not tell."""
+
+    def rest(self) -> np.ndarray:
+        """Actions ``(b, dim)``, or ``(b,)`` int64 where discrete, that leave things as they are."""
+        ...

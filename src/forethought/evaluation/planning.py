@@ -1,7 +1,8 @@
 """Does the agent reach its goals? Measured so that it can be believed.
 
-Held-out tasks; a random floor and an oracle ceiling on the same tasks beside every number; starts
-that already satisfy the goal are left out; success both at any time and at the end; intervals.
+Held-out tasks; floors and a ceiling on the same tasks beside every number; starts that already
+satisfy the goal left out; success both at any time and at the end, by how far the goal is;
+intervals; every episode kept, so that two runs can be compared task by task.
 """
 
 from __future__ import annotations
@@ -12,24 +13,22 @@ from itertools import count, islice
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 from rich.console import Console
 from rich.progress import track
 
-from forethought.agent import Agent
+from forethought.data.store import Dataset
+from forethought.evaluation.references import (
+    CEILINGS,
+    FLOORS,
+    Actor,
+    Controller,
+    MakeAgent,
+    Reference,
+)
 from forethought.evaluation.statistics import Estimate, bootstrap_mean, wilson
-from forethought.types import Decision, ForethoughtError, Observation, Plan, World
-
-Controller = Callable[[Observation], np.ndarray]
-"""Observations ``(b, ...)`` to actions ``(b, dim)``."""
-
-
-class Actor(Protocol):
-    """Who is measured: an agent that plans, or a policy that answers at once."""
-
-    def act_batch(self, observation: Mapping[str, Any]) -> Decision:
-        """The next action of every agent, from observations ``(b, ...)`` per key."""
-        ...
+from forethought.evaluation.tasks import DrawnTasks, RecordedTasks, Tasks, TaskSet
+from forethought.evaluation.watching import Trace, Watcher
+from forethought.types import Decision, ForethoughtError, Observation, World
 
 
 class Setting(Protocol):
@@ -48,10 +47,6 @@ class Setting(Protocol):
         ...
 
 
-MakeAgent = Callable[[Observation, int], Actor]
-"""From goal observations ``(b, ...)`` and the number of agents to an agent that seeks them."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class PlanningProtocol:
     """How goal reaching is measured.
@@ -61,6 +56,9 @@ class PlanningProtocol:
         budget: world steps in an episode.
         hold: the goal counts as kept at the end if it holds for this many last steps.
         seed: tasks are drawn from seeds from here on; recording uses small ones.
+        tasks: where they come from.
+        bands: world steps of the true path between which tasks are reported apart, where the tasks
+            say nothing of how far their goals are and the world knows.
         traces: episodes of which every step is kept, for pictures.
         latency_decisions: decisions timed with a single agent.
     """
@@ -69,8 +67,40 @@ class PlanningProtocol:
     budget: int = 200
     hold: int = 1
     seed: int = 1_000_000
+    tasks: Tasks = field(default_factory=DrawnTasks)
+    bands: tuple[float, ...] = (25, 50, 75, 100)
     traces: int = 6
     latency_decisions: int = 100
+
+    def to_json(self) -> dict[str, Any]:
+        """The protocol as JSON types."""
+        names = ("episodes", "budget", "hold", "seed", "bands", "traces", "latency_decisions")
+        content = {name: getattr(self, name) for name in names}
+        return {**content, "bands": list(self.bands), "tasks": self.tasks.to_json()}
+
+
+def stable_worldmodel(
+    data: Dataset, *, steps: int = 25, budget: int = 50, episodes: int = 50, seed: int = 42
+) -> PlanningProtocol:
+    """The protocol of stable-worldmodel, for figures that can be set beside its tables.
+
+    Starts are moments of the very recordings that were trained on, goals what the same episode came
+    to 25 steps later, with 50 steps to get there; 50 of them, drawn as its script draws them;
+    success is to touch the goal once, and starts that satisfy it already count. What such a figure
+    leaves out stands beside it: :meth:`PlanningResults.remarks`.
+
+    Source: ``scripts/plan/eval_wm.py`` and its configurations in galilai-group/stable-worldmodel
+    (2026), equal for all four of its worlds.
+
+    Args:
+        data: what the agent was trained on.
+        steps: between start and goal.
+        budget: world steps in an episode.
+        episodes: tasks.
+        seed: of their drawing.
+    """
+    tasks = RecordedTasks(data=data, episodes=None, steps=(steps,), keep_solved=True)
+    return PlanningProtocol(episodes=episodes, budget=budget, seed=seed, tasks=tasks)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +113,7 @@ class Outcome:
         groups: the same pair for each kind of task.
         steps: mean world steps until the goal was first met, where it was.
         efficiency: shortest possible steps over steps taken, mean where the goal was met.
+        bands: the pair of rates by how far the goal is.
     """
 
     ever: Estimate
@@ -90,92 +121,177 @@ class Outcome:
     groups: Mapping[str, tuple[Estimate, Estimate]]
     steps: Estimate
     efficiency: Estimate
+    bands: Mapping[str, tuple[Estimate, Estimate]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trace:
-    """Every step of one episode, for pictures.
+class Measured:
+    """One who did the tasks, episode by episode.
 
     Attributes:
-        images: ``(steps, height, width, 3)`` what the first camera saw; None without one.
-        goal: the goal image; None without a camera.
-        truth: hidden quantities by name, ``(steps,)`` each.
-        goal_truth: those of them that the goal fixes.
-        imagined: quantities read from the plan under way, by name, ``(steps, h+1)`` each.
-        surprise: ``(steps,)``.
-        succeeded: ``(steps,)``.
-        group: the kind of task.
-        terms: per cost term its share in the energy of the plan under way, ``(steps,)`` each.
-        margins: per guardrail the least margin of that plan, ``(steps,)`` each.
-        modes: ``(steps,)`` 1 for reflex, 2 for deliberation. What is about plans is NaN where all
-            agents acted by reflex; where others searched, it is of the plan that was not followed.
+        name: as tables call it.
+        outcome: how it did.
+        ever: per episode whether it met the goal.
+        final: per episode whether it kept it at the end.
+        steps: per episode the world steps until it first met the goal; None where it never did.
     """
 
-    images: np.ndarray | None
-    goal: np.ndarray | None
-    truth: Mapping[str, np.ndarray]
-    goal_truth: Mapping[str, float]
-    imagined: Mapping[str, np.ndarray]
-    surprise: np.ndarray
-    succeeded: np.ndarray
-    group: str
-    terms: Mapping[str, np.ndarray] = field(default_factory=dict)
-    margins: Mapping[str, np.ndarray] = field(default_factory=dict)
-    modes: np.ndarray | None = None
+    name: str
+    outcome: Outcome
+    ever: tuple[bool, ...]
+    final: tuple[bool, ...]
+    steps: tuple[int | None, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON types."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlanningResults:
-    """The agent between its floor and its ceiling.
+    """The agent between its floors and its ceilings.
 
     Attributes:
         world: name of the world.
         protocol: how it was measured.
-        agent: the agent.
-        floor: random actions on the same tasks.
-        ceiling: the oracle on the same tasks.
+        acted: the agent.
+        floors: who it should do better than, on the same tasks.
+        ceilings: who it cannot be expected to do better than.
         decision_ms: milliseconds of a single agent's searches: median and 99th percentile.
-        seeds: the task of each episode.
-        ever: per episode whether the agent met the goal.
-        final: per episode whether it kept it at the end.
+        tasks: what was done in each episode.
+        groups: masks ``(b,)`` of kinds of tasks.
+        bands: masks ``(b,)`` of tasks by how far their goals are.
+        distances: per episode the world steps of the true path; NaN where unknown.
         traces: some episodes, step by step.
     """
 
     world: str
     protocol: PlanningProtocol
-    agent: Outcome
-    floor: Outcome
-    ceiling: Outcome
+    acted: Measured
+    floors: tuple[Measured, ...]
+    ceilings: tuple[Measured, ...]
     decision_ms: Mapping[str, float]
-    seeds: tuple[int, ...]
-    ever: tuple[bool, ...]
-    final: tuple[bool, ...]
+    tasks: TaskSet
+    groups: Mapping[str, np.ndarray] = field(repr=False)
+    bands: Mapping[str, np.ndarray] = field(repr=False)
+    distances: np.ndarray = field(repr=False)
     traces: tuple[Trace, ...] = field(default=(), repr=False)
+
+    @property
+    def agent(self) -> Outcome:
+        """How the agent did."""
+        return self.acted.outcome
+
+    @property
+    def floor(self) -> Outcome:
+        """How the first of the floors did: random actions, unless told otherwise."""
+        return _first(self.floors, "floors")
+
+    @property
+    def ceiling(self) -> Outcome:
+        """How the first of the ceilings did: the oracle, unless told otherwise."""
+        return _first(self.ceilings, "ceilings")
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The task of each episode."""
+        return self.tasks.seeds
+
+    @property
+    def ever(self) -> tuple[bool, ...]:
+        """Per episode whether the agent met the goal."""
+        return self.acted.ever
+
+    @property
+    def final(self) -> tuple[bool, ...]:
+        """Per episode whether it kept it at the end."""
+        return self.acted.final
+
+    def everyone(self) -> list[tuple[str, Measured]]:
+        """All that did the tasks, as tables list them: floors, the agent, ceilings."""
+        return [
+            *((f"{one.name} floor", one) for one in self.floors),
+            ("agent", self.acted),
+            *((f"{one.name} ceiling", one) for one in self.ceilings),
+        ]
 
     def headline(self) -> dict[str, dict[str, float]]:
         """The rate that counts, of agent, floor and ceiling: kept at the end where the protocol
         asks to hold the goal, met at some time elsewhere."""
-        outcomes = {"agent": self.agent, "floor": self.floor, "ceiling": self.ceiling}
-        hold = self.protocol.hold > 1
-        return {
-            name: (outcome.final if hold else outcome.ever).to_json()
-            for name, outcome in outcomes.items()
-        }
+        outcomes = {"agent": self.agent}
+        outcomes |= {"floor": self.floor} if self.floors else {}
+        outcomes |= {"ceiling": self.ceiling} if self.ceilings else {}
+        return {name: self.counted(outcome).to_json() for name, outcome in outcomes.items()}
+
+    def counted(self, outcome: Outcome) -> Estimate:
+        """The rate that counts; see :meth:`headline`."""
+        return outcome.final if self.protocol.hold > 1 else outcome.ever
+
+    def remarks(self) -> list[str]:
+        """What a reader of the rate alone would not know, where there is anything."""
+        said = []
+        if not self.tasks.held_out:
+            said.append(
+                "not held out: tasks are taken from all recorded episodes, those that the agent "
+                "was trained on too"
+            )
+        if solved := int(self.tasks.solved.sum()):
+            share = 100 * solved / len(self.seeds)
+            said.append(
+                f"{solved} of {len(self.seeds)} starts ({share:.0f} %) satisfy their goal before "
+                "anything is done, and count"
+            )
+        if late := int((self.distances > self.protocol.budget).sum()):
+            said.append(
+                f"{late} of {len(self.seeds)} goals cannot be met within {self.protocol.budget} "
+                "steps by the shortest path"
+            )
+        if said:
+            floors = ", ".join(f"{one.name} {one.outcome.ever.percent()}" for one in self.floors)
+            said += [f"floors on these tasks: {floors}"] if floors else []
+            said.append(
+                f"met at some step {self.agent.ever.percent()}; at the last step "
+                f"{self.agent.final.percent()}; 95 % intervals, {len(self.seeds)} tasks"
+            )
+        return said
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the traces, as JSON types."""
         return {
             "world": self.world,
-            "protocol": asdict(self.protocol),
+            "protocol": self.protocol.to_json(),
             "agent": asdict(self.agent),
-            "floor": asdict(self.floor),
-            "ceiling": asdict(self.ceiling),
+            "floor": asdict(self.floor) if self.floors else None,
+            "ceiling": asdict(self.ceiling) if self.ceilings else None,
             "decision_ms": dict(self.decision_ms),
-            "episodes": [
-                {"seed": seed, "ever": ever, "final": final}
-                for seed, ever, final in zip(self.seeds, self.ever, self.final, strict=True)
-            ],
+            "bands": list(self.bands),
+            "groups": list(self.groups),
+            "episodes": [self._episode(i) for i in range(len(self.seeds))],
+            "floors": [one.to_json() for one in self.floors],
+            "ceilings": [one.to_json() for one in self.ceilings],
+            "remarks": self.remarks(),
         }
+
+    def _episode(self, i: int) -> dict[str, Any]:
+        distance = float(self.distances[i])
+        return {
+            "seed": self.seeds[i],
+            "origin": list(self.tasks.origins[i]) if self.tasks.origins else None,
+            "distance": None if np.isnan(distance) else distance,
+            "groups": [name for name, mask in self.groups.items() if mask[i]],
+            "bands": [name for name, mask in self.bands.items() if mask[i]],
+            "ever": self.ever[i],
+            "final": self.final[i],
+            "steps": self.acted.steps[i],
+        }
+
+
+def _first(several: tuple[Measured, ...], what: str) -> Outcome:
+    if not several:
+        raise ForethoughtError(
+            f"no {what} were measured; give evaluate some ({what}=...) to read them."
+        )
+    return several[0].outcome
 
 
 def evaluate(
@@ -183,76 +299,69 @@ def evaluate(
     make_world: Callable[[int], World],
     protocol: PlanningProtocol | None = None,
     *,
+    floors: Sequence[Reference] = FLOORS,
+    ceilings: Sequence[Reference] = CEILINGS,
     visible: bool = True,
 ) -> PlanningResults:
-    """Measures an agent on held-out tasks, beside random actions and the oracle.
+    """Measures an agent on held-out tasks, beside others that do the same tasks.
 
     Args:
         make_agent: builds an agent for goals.
         make_world: builds a world of so many copies.
         protocol: how to measure.
+        floors: who it should do better than.
+        ceilings: who it cannot be expected to do better than; none for worlds without an oracle.
         visible: show progress.
 
     Raises:
-        ForethoughtError: no task of the world starts away from its goal.
+        ForethoughtError: there are not enough tasks, or who the agent is compared with cannot act
+            in the world; before the agent acts.
     """
     protocol = protocol or PlanningProtocol()
-    seeds, world = unsolved_tasks(make_world, protocol)
-    groups = _groups(world, seeds)
-    observation = world.reset(seeds)
-    shortest = world.path_length()
-    agent = make_agent(world.goal(), len(seeds))
-    watcher = _Watcher(world, agent, protocol.traces)
-    agent_flags = play(world, observation, watcher.act, protocol, "agent", visible, watcher.see)
-    observation = world.reset(seeds)
-    explore = random_actions(world, protocol.seed)
-    floor_flags = play(world, observation, explore, protocol, "random floor", visible)
-    observation = world.reset(seeds)
-    oracle_flags = play(
-        world, observation, lambda _: world.oracle(), protocol, "oracle ceiling", visible
-    )
-    reached = met(agent_flags, protocol.hold)
+    world = make_world(protocol.episodes)
+    tasks = protocol.tasks.draw(world, count=protocol.episodes, seed=protocol.seed)
+    tasks.begin(world)
+    groups = {name: np.asarray(mask).copy() for name, mask in world.groups().items()}
+    distances = np.asarray(world.path_length(), np.float64).copy()
+    bands = tasks.bands or _by_length(distances, protocol.bands)
+    masks = _Masks(groups=groups, bands=bands, distances=distances)
+
+    def refer(reference: Reference, kind: str) -> Measured:
+        observation = tasks.begin(world)
+        act = reference.begin(world, protocol.seed)
+        flags = play(world, observation, act, protocol, f"{reference.name} {kind}", visible)
+        return masks.measured(reference.name, flags, protocol.hold)
+
+    beneath = tuple(refer(one, "floor") for one in floors)
+    above = tuple(refer(one, "ceiling") for one in ceilings)
+    observation = tasks.begin(world)
+    watcher = Watcher(world, make_agent(world.goal(), len(tasks.seeds)), protocol.traces)
+    flags = play(world, observation, watcher.act, protocol, "agent", visible, watcher.see)
     return PlanningResults(
         world=world.name,
         protocol=protocol,
-        agent=_outcome(agent_flags, groups, shortest, protocol),
-        floor=_outcome(floor_flags, groups, shortest, protocol),
-        ceiling=_outcome(oracle_flags, groups, shortest, protocol),
+        acted=masks.measured("agent", flags, protocol.hold),
+        floors=beneath,
+        ceilings=above,
         decision_ms=_latency(make_agent, make_world, protocol),
-        seeds=tuple(seeds),
-        ever=tuple(reached[0].tolist()),
-        final=tuple(reached[1].tolist()),
-        traces=watcher.traces(agent_flags, groups),
+        tasks=tasks,
+        groups=groups,
+        bands=bands,
+        distances=distances,
+        traces=watcher.traces(flags, groups),
     )
 
 
-# ------------------------------------------------------------------------------------ tasks
-
-
-def unsolved_tasks(
-    make_world: Callable[[int], World], protocol: PlanningProtocol
-) -> tuple[list[int], World]:
-    """Task seeds whose start does not already satisfy the goal, and a world for them all."""
-    world = make_world(protocol.episodes)
-    seeds: list[int] = []
-    first = protocol.seed
-    for _ in range(20):
-        candidates = list(range(first, first + protocol.episodes))
-        world.reset(candidates)
-        open_tasks = ~np.asarray(world.succeeded())
-        seeds += [s for s, unsolved in zip(candidates, open_tasks, strict=True) if unsolved]
-        if len(seeds) >= protocol.episodes:
-            return seeds[: protocol.episodes], world
-        first += protocol.episodes
-    raise ForethoughtError(
-        f"world {world.name!r}: of {first - protocol.seed} tasks only {len(seeds)} start away from "
-        "their goal; its tasks are too easy to measure anything. Tighten its success rule."
-    )
-
-
-def _groups(world: World, seeds: Sequence[int]) -> Mapping[str, np.ndarray]:
-    world.reset(seeds)
-    return {name: np.asarray(mask).copy() for name, mask in world.groups().items()}
+def _by_length(lengths: np.ndarray, edges: Sequence[float]) -> dict[str, np.ndarray]:
+    """Masks of tasks by how long their paths are; none where that is unknown of any."""
+    if np.isnan(lengths).any() or not edges:
+        return {}
+    place = np.digitize(lengths, edges, right=True)
+    names = [f"up to {edges[0]:g} steps"]
+    names += [f"to {edge:g}" for edge in edges[1:]]
+    names.append(f"over {edges[-1]:g}")
+    masks = {name: place == i for i, name in enumerate(names)}
+    return {name: mask for name, mask in masks.items() if mask.any()}
 
 
 # ------------------------------------------------------------------------------------ acting
@@ -267,7 +376,17 @@ def play(
     visible: bool,
     see: Callable[[Observation], None] | None = None,
 ) -> np.ndarray:
-    """Plays one episode in every copy; ``(budget, b)`` whether the goal held after each step."""
+    """Plays one episode in every copy; ``(budget, b)`` whether the goal held after each step.
+
+    Args:
+        world: at the starts of the tasks.
+        observation: what is seen there.
+        act: who plays.
+        protocol: for how long.
+        label: beside the progress bar.
+        visible: show it.
+        see: told what every action is decided on.
+    """
     flags = np.zeros((protocol.budget, world.num_worlds), dtype=bool)
     steps = track(
         range(protocol.budget),
@@ -283,105 +402,6 @@ def play(
     return flags
 
 
-def random_actions(world: World, seed: int) -> Controller:
-    """Uniformly random actions within the bounds."""
-    spec, generator = world.signature.action, np.random.default_rng(seed)
-
-    def act(_: Observation) -> np.ndarray:
-        if spec.discrete:
-            return generator.integers(spec.num_choices, size=world.num_worlds)
-        draws = generator.uniform(spec.low, spec.high, size=(world.num_worlds, spec.dim))
-        return draws.astype(np.float32)
-
-    return act
-
-
-class _Watcher:
-    """Lets an agent act, and keeps what pictures need of the first episodes."""
-
-    def __init__(self, world: World, agent: Actor, num_traces: int) -> None:
-        self.world, self.agent = world, agent
-        self.count = min(num_traces, world.num_worlds)
-        self.goals = {k: v[: self.count].copy() for k, v in world.goal().items()}
-        self.goal_truth = {k: v[: self.count].copy() for k, v in world.goal_truth().items()}
-        self.camera = next(iter(world.signature.cameras), None)
-        self.images: list[np.ndarray] = []
-        self.truth: list[dict[str, np.ndarray]] = []
-        self.decisions: list[Decision] = []
-
-    def act(self, observation: Observation) -> np.ndarray:
-        decision = self.agent.act_batch(observation)
-        self.decisions.append(decision)
-        return decision.action
-
-    def see(self, observation: Observation) -> None:
-        if self.camera:
-            self.images.append(observation[self.camera][: self.count].copy())
-        truth = {name: np.array(value[: self.count]) for name, value in self.world.truth().items()}
-        self.truth.append(truth)
-
-    def traces(self, flags: np.ndarray, groups: Mapping[str, np.ndarray]) -> tuple[Trace, ...]:
-        imagined, terms, margins = self._imagined(), self._terms(), self._margins()
-        everyone = np.ones(self.world.num_worlds, dtype=int)
-        modes = np.stack(
-            [d.mode * everyone if d.modes is None else d.modes for d in self.decisions]
-        )
-        return tuple(
-            Trace(
-                images=np.stack([frame[i] for frame in self.images]) if self.camera else None,
-                goal=self.goals[self.camera][i] if self.camera else None,
-                truth={name: np.stack([t[name][i] for t in self.truth]) for name in self.truth[0]},
-                goal_truth={name: float(v[i]) for name, v in self.goal_truth.items()},
-                imagined={name: values[:, i] for name, values in imagined.items()},
-                surprise=np.stack([decision.surprise[i] for decision in self.decisions]),
-                succeeded=flags[:, i],
-                group=next((name for name, mask in groups.items() if mask[i]), ""),
-                terms={name: values[:, i] for name, values in terms.items()},
-                margins={name: values[:, i] for name, values in margins.items()},
-                modes=modes[:, i],
-            )
-            for i in range(self.count)
-        )
-
-    def _of_plans(self, read: Callable[[Plan], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-        """What is told by the plan under way at each step, ``(steps, ...)``; NaN where there is
-        none. Each plan is read once."""
-        known = {id(d.plan): read(d.plan) for d in self._planned()}
-        like = next(iter(known.values()), {})
-        blank = {name: np.full_like(values, np.nan) for name, values in like.items()}
-        return {
-            name: np.stack([known.get(id(d.plan), blank)[name] for d in self.decisions])
-            for name in like
-        }
-
-    def _planned(self) -> list[Any]:
-        """One decision of each plan."""
-        return list({id(d.plan): d for d in self.decisions if d.plan is not None}.values())
-
-    def _terms(self) -> dict[str, np.ndarray]:
-        """Shares in the energy of the plan under way at each step: ``(steps, agents)``."""
-        return self._of_plans(lambda plan: {n: v.cpu().numpy() for n, v in plan.terms.items()})
-
-    def _margins(self) -> dict[str, np.ndarray]:
-        """Least margins of the plan under way at each step: ``(steps, agents)``."""
-        return self._of_plans(
-            lambda plan: {n: v.amin(-1).cpu().numpy() for n, v in plan.margins.items()}
-        )
-
-    def _imagined(self) -> dict[str, np.ndarray]:
-        """Quantities read from the plan under way at each step: ``(steps, episodes, h+1)``."""
-        if not isinstance(self.agent, Agent) or not self.agent.model.config.probes:
-            return {}
-        model = self.agent.model
-
-        @torch.no_grad()
-        def read(plan: Plan) -> dict[str, np.ndarray]:
-            latents = plan.imagination.latents[: self.count, 0]
-            return {k: v.cpu().numpy() for k, v in model.read(latents).items()}
-
-        return self._of_plans(read)
-
-
 # ------------------------------------------------------------------------------------ figures
 
 
@@ -390,22 +410,48 @@ def met(flags: np.ndarray, hold: int) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(flags.any(0)), np.asarray(flags[-hold:].all(0))
 
 
-def _outcome(
-    flags: np.ndarray,
-    groups: Mapping[str, np.ndarray],
-    shortest: np.ndarray,
-    protocol: PlanningProtocol,
-) -> Outcome:
-    ever, final = met(flags, protocol.hold)
-    steps = flags.argmax(0)[ever] + 1.0
-    efficiency = shortest[ever] / np.maximum(steps, shortest[ever])
-    return Outcome(
-        ever=wilson(ever),
-        final=wilson(final),
-        groups={name: (wilson(ever[mask]), wilson(final[mask])) for name, mask in groups.items()},
-        steps=bootstrap_mean(steps),
-        efficiency=bootstrap_mean(efficiency[np.isfinite(efficiency)]),
-    )
+@dataclass(frozen=True, kw_only=True)
+class _Masks:
+    """By what episodes are told apart; turns what happened in them into figures.
+
+    Attributes:
+        groups: kinds of tasks.
+        bands: tasks by how far their goals are.
+        distances: world steps of the shortest way; NaN where unknown.
+    """
+
+    groups: Mapping[str, np.ndarray]
+    bands: Mapping[str, np.ndarray]
+    distances: np.ndarray
+
+    def measured(self, name: str, flags: np.ndarray, hold: int) -> Measured:
+        """From ``(budget, b)`` whether the goal held after each step."""
+        ever, final = met(flags, hold)
+        first = flags.argmax(0) + 1
+        return Measured(
+            name=name,
+            outcome=self._outcome(ever, final, first),
+            ever=tuple(ever.tolist()),
+            final=tuple(final.tolist()),
+            steps=tuple(int(s) if met else None for s, met in zip(first, ever, strict=True)),
+        )
+
+    def _outcome(self, ever: np.ndarray, final: np.ndarray, first: np.ndarray) -> Outcome:
+        def pairs(masks: Mapping[str, np.ndarray]) -> dict[str, tuple[Estimate, Estimate]]:
+            return {name: (wilson(ever[m]), wilson(final[m])) for name, m in masks.items()}
+
+        steps, shortest = first[ever].astype(float), self.distances[ever]
+        # Of tasks that are solved from the start, nothing can be told.
+        shortest = np.where(shortest > 0, shortest, np.nan)
+        efficiency = shortest / np.maximum(steps, shortest)
+        return Outcome(
+            ever=wilson(ever),
+            final=wilson(final),
+            groups=pairs(self.groups),
+            steps=bootstrap_mean(steps),
+            efficiency=bootstrap_mean(efficiency[np.isfinite(efficiency)]),
+            bands=pairs(self.bands),
+        )
 
 
 def searches(
@@ -436,3 +482,21 @@ def _latency(
     found = searches(make_agent, make_world(1), budget=protocol.budget, seed=protocol.seed)
     settled = np.array([1000 * d.seconds for d in islice(found, 5, protocol.latency_decisions + 5)])
     return {"median": float(np.median(settled)), "p99": float(np.percentile(settled, 99))}
+
+
+__all__ = [
+    "Actor",
+    "Controller",
+    "MakeAgent",
+    "Measured",
+    "Outcome",
+    "PlanningProtocol",
+    "PlanningResults",
+    "Setting",
+    "Trace",
+    "evaluate",
+    "met",
+    "play",
+    "searches",
+    "stable_worldmodel",
+]

@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from forethought.evaluation.planning import Actor
+from forethought.evaluation.references import Actor
 from forethought.model import Model
 from forethought.senses import encode_still
 from forethought.types import Decision, Observation, World

@@ -27,16 +27,11 @@ from jaxtyping import Float
 from rich.console import Console
 from rich.progress import track
 
-from forethought.evaluation.planning import (
-    MakeAgent,
-    PlanningProtocol,
-    met,
-    play,
-    random_actions,
-    unsolved_tasks,
-)
+from forethought.evaluation.planning import PlanningProtocol, met, play
 from forethought.evaluation.readings import Errors, Onlooker
+from forethought.evaluation.references import MakeAgent, Oracle, RandomActions, Reference
 from forethought.evaluation.statistics import Estimate, wilson
+from forethought.evaluation.tasks import TaskSet
 from forethought.model import Model, write_safely
 from forethought.types import ForethoughtError, World
 from forethought.worlds.factors import TOGETHER, Factor, together
@@ -174,7 +169,7 @@ class ShiftResults:
         """Everything as JSON types."""
         return {
             "world": self.world,
-            "protocol": asdict(self.protocol),
+            "protocol": self.protocol.to_json(),
             "seeds": list(self.seeds),
             "score": asdict(self.score),
             "recorded": self.recorded.to_json(),
@@ -215,10 +210,16 @@ def sweep(
     if not factors:
         raise ForethoughtError("a sweep needs one factor or more; found none.")
     protocol = protocol or PlanningProtocol()
-    seeds, world = unsolved_tasks(make_world, protocol)
-    told = {"who": who, "world": world.name, "seeds": seeds, "protocol": asdict(protocol)}
+    world = make_world(protocol.episodes)
+    tasks = protocol.tasks.draw(world, count=protocol.episodes, seed=protocol.seed)
+    told = {
+        "who": who,
+        "world": world.name,
+        "seeds": tasks.seeds,
+        "protocol": protocol.to_json(),
+    }
     ledger = _Ledger(kept, json.loads(json.dumps(told)), resume=resume)
-    measure = _Measure(make_agent, make_world, protocol, seeds, model, ledger)
+    measure = _Measure(make_agent, make_world, protocol, tasks, model, ledger)
     swept = [*factors, *([together(factors)] if len(factors) > 1 else [])]
     todo = [(factor, share) for factor in swept for share in factor.shares]
     recorded = measure.recorded()
@@ -226,7 +227,7 @@ def sweep(
     console = Console(stderr=True)
     for factor, share in track(todo, "sweeping", console=console, disable=not visible):
         found[factor.name].append(measure(factor, share))
-    return _results(world.name, protocol, seeds, swept, found)
+    return _results(world.name, protocol, tasks.seeds, swept, found)
 
 
 def _results(
@@ -263,19 +264,19 @@ class _Measure:
         make_agent: MakeAgent,
         make_world: Callable[[int], World],
         protocol: PlanningProtocol,
-        seeds: Sequence[int],
+        tasks: TaskSet,
         model: Model | None,
         ledger: _Ledger,
     ) -> None:
         self.make_agent, self.make_world = make_agent, make_world
-        self.protocol, self.seeds = protocol, seeds
+        self.protocol, self.tasks = protocol, tasks
         self.model, self.ledger = model, ledger
 
     def recorded(self) -> Point:
         """The world as it was recorded."""
         known = self.ledger.find("recorded", 0.0)
         if known is None:
-            known = self._point(self.make_world(len(self.seeds)), 0.0, 0.0, None)
+            known = self._point(self.make_world(len(self.tasks.seeds)), 0.0, 0.0, None)
             self.ledger.add("recorded", known)
         self._as_recorded = known
         return known
@@ -285,7 +286,7 @@ class _Measure:
         strength = share * factor.reference
         point = self.ledger.find(factor.name, strength)
         if point is None:
-            world = factor.world(self.make_world(len(self.seeds)), strength)
+            world = factor.world(self.make_world(len(self.tasks.seeds)), strength)
             same = self._as_recorded if factor.only_seen else None
             point = self._point(world, strength, share, same)
             self.ledger.add(factor.name, point)
@@ -296,8 +297,8 @@ class _Measure:
         if same is not None:
             floor, ceiling = same.floor, same.ceiling
         else:
-            floor = self._played(world, random_actions(world, self.protocol.seed))
-            ceiling = self._played(world, lambda _: world.oracle())
+            floor = self._referred(world, RandomActions())
+            ceiling = self._referred(world, Oracle())
         return Point(
             strength=strength,
             share=share,
@@ -308,14 +309,18 @@ class _Measure:
         )
 
     def _agent(self, world: World) -> tuple[Reached, Errors | None]:
-        world.reset(self.seeds)
-        agent = self.make_agent(world.goal(), len(self.seeds))
+        self.tasks.begin(world)
+        agent = self.make_agent(world.goal(), len(self.tasks.seeds))
         onlooker = Onlooker(world, agent, self.model)
         reached = self._played(world, onlooker.act)
         return reached, onlooker.errors()
 
+    def _referred(self, world: World, reference: Reference) -> Reached:
+        self.tasks.begin(world)
+        return self._played(world, reference.begin(world, self.protocol.seed))
+
     def _played(self, world: World, act: Callable[..., np.ndarray]) -> Reached:
-        seen = world.reset(self.seeds)
+        seen = self.tasks.begin(world)
         flags = play(world, seen, act, self.protocol, "", False)
         ever, final = met(flags, self.protocol.hold)
         return Reached(ever=tuple(ever.tolist()), final=tuple(final.tolist()))

@@ -69,6 +69,10 @@ class Compass(Wrapped):
         self._owed = wanted - self._moves[actions]
         return actions
 
+    def rest(self) -> np.ndarray:
+        """See :class:`forethought.types.Resting`: to stay."""
+        return np.full(self.num_worlds, ACTIONS.index("stay"), np.int64)
+
     def explore(self, seed: int) -> Callable[[Observation], np.ndarray]:
         """See :class:`forethought.types.World`."""
         act = self.world.explore(seed)

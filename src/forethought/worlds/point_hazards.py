@@ -20,7 +20,8 @@ from gymnasium import spaces
 from jaxtyping import Bool, Float
 
 from forethought.types import ForethoughtError
-from forethought.worlds.adapter import GoalTask, GymnasiumConfig, GymnasiumWorld, sampled
+from forethought.worlds.adapter import GymnasiumConfig, GymnasiumWorld, sampled
+from forethought.worlds.placing import PlaceableTask, PlaceableWorld
 
 HAZARDS = np.array([[-0.55, 0.6], [-0.55, -0.6], [0.4, 0.0], [0.4, 1.2], [0.4, -1.2]])
 """x and y of the middle of each hazard, in metres."""
@@ -101,7 +102,7 @@ class Point(gymnasium.Env[np.ndarray, np.ndarray]):
         return np.concatenate([self._data.qpos, velocity, [np.hypot(*velocity)]])
 
 
-class CrossOver(GoalTask):
+class CrossOver(PlaceableTask):
     """Come to a place on the other side of the hazards, and stay there."""
 
     # The oracle's: metres that it keeps beyond a hazard's radius, metres per second that it goes at
@@ -125,6 +126,17 @@ class CrossOver(GoalTask):
         """At the goal, still."""
         point = _point(env)
         return point.put(point.target, np.zeros(2))
+
+    def place(
+        self, env: gymnasium.Env, start: Mapping[str, float], goal: Mapping[str, float]
+    ) -> np.ndarray:
+        """See :class:`PlaceableTask`."""
+        point = _point(env)
+        point.target = np.array([goal["position.x"], goal["position.y"]])
+        position, velocity = (
+            np.array([start[f"{name}.x"], start[f"{name}.y"]]) for name in ("position", "velocity")
+        )
+        return point.put(position, velocity)
 
     def succeeded(self, env: gymnasium.Env, observation: np.ndarray, goal: np.ndarray) -> bool:
         """Within ``REACH_RADIUS`` of the goal."""
@@ -164,7 +176,7 @@ def point_hazards(num_worlds: int = 1) -> GymnasiumWorld:
     Raises:
         ForethoughtError: MuJoCo is not installed.
     """
-    return GymnasiumWorld(
+    return PlaceableWorld(
         Point,
         name="point_hazards",
         num_worlds=num_worlds,

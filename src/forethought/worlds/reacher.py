@@ -15,7 +15,8 @@ from gymnasium import spaces
 from jaxtyping import Float, UInt8
 
 from forethought.types import ForethoughtError
-from forethought.worlds.adapter import GoalTask, GymnasiumConfig, GymnasiumWorld, reduced
+from forethought.worlds.adapter import GymnasiumConfig, GymnasiumWorld, reduced
+from forethought.worlds.placing import PlaceableTask, PlaceableWorld
 
 REACH_RADIUS = 0.03
 """A goal counts as reached when the fingertip is within so many metres; the arm is 0.21 long."""
@@ -102,7 +103,7 @@ class Arm(gymnasium.Wrapper):
         return inner.data.qvel[:2].copy()
 
 
-class TakePose(GoalTask):
+class TakePose(PlaceableTask):
     """Bring the fingertip to where it is in a pose that a picture shows, from any other pose."""
 
     # Torque per radian, and per radian per second, in shares of the strongest allowed: damped
@@ -124,6 +125,17 @@ class TakePose(GoalTask):
         """The goal's pose, still."""
         arm = _arm(env)
         return arm.put(arm.goal, np.zeros(2))
+
+    def place(
+        self, env: gymnasium.Env, start: Mapping[str, float], goal: Mapping[str, float]
+    ) -> np.ndarray:
+        """See :class:`PlaceableTask`."""
+        arm = _arm(env)
+        angles, arm.goal = (
+            np.array([np.arctan2(one[f"{j}.sin"], one[f"{j}.cos"]) for j in ("shoulder", "elbow")])
+            for one in (start, goal)
+        )
+        return arm.put(angles, np.array([start["shoulder.velocity"], start["elbow.velocity"]]))
 
     def succeeded(self, env: gymnasium.Env, observation: np.ndarray, goal: np.ndarray) -> bool:
         """Fingertip within ``REACH_RADIUS``."""
@@ -159,7 +171,7 @@ def reacher(num_worlds: int = 1, **settings: Any) -> GymnasiumWorld:
     """
     _camera()
 
-    return GymnasiumWorld(
+    return PlaceableWorld(
         _make_arm,
         name="reacher",
         num_worlds=num_worlds,
@@ -178,7 +190,7 @@ def reacher_joints(num_worlds: int = 1) -> GymnasiumWorld:
         importlib.import_module("mujoco")
     except ImportError as error:
         raise ForethoughtError(MISSING.format(name="reacher_joints")) from error
-    return GymnasiumWorld(
+    return PlaceableWorld(
         _make_arm,
         name="reacher_joints",
         num_worlds=num_worlds,

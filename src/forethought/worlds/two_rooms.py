@@ -200,6 +200,17 @@ class TwoRooms:
         self._across = self.layout.side(start) != self.layout.side(goal)
         return self.observe()
 
+    def place(self, start: Mapping[str, np.ndarray], goal: Mapping[str, np.ndarray]) -> Observation:
+        """See :class:`forethought.types.Placeable`."""
+        wall, door = (np.asarray(start[name], np.float64) for name in ("wall.x", "door.y"))
+        self.layout = Layout(wall=wall, door=door, config=self.config)
+        self.position, self._goal = (
+            np.stack([one["position.x"], one["position.y"]], axis=1).astype(np.float64)
+            for one in (start, goal)
+        )
+        self._across = self.layout.side(self.position) != self.layout.side(self._goal)
+        return self.observe()
+
     def step(self, actions: np.ndarray) -> Observation:
         """See :class:`forethought.types.World`."""
         self.position = self.layout.move(self.position, np.asarray(actions, np.float64))

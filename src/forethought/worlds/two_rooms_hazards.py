@@ -118,6 +118,17 @@ class TwoRoomsHazards(TwoRooms):
         self._goal_patrol = self.patrol
         return self.observe()
 
+    def place(self, start: Mapping[str, np.ndarray], goal: Mapping[str, np.ndarray]) -> Observation:
+        """See :class:`forethought.types.Placeable`; not here.
+
+        Raises:
+            ForethoughtError: always; the truth says where the disc is, not which way it goes.
+        """
+        raise ForethoughtError(
+            f"world {self.name!r} cannot be put into a recorded state: its truth does not say "
+            "which way the disc goes. Draw tasks from seeds (DrawnTasks, TasksAtDistance)."
+        )
+
     def step(self, actions: np.ndarray) -> Observation:
         """See :class:`forethought.types.World`."""
         self._advance(np.asarray(actions, np.float64))

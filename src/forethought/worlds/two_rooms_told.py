@@ -191,6 +191,18 @@ class TwoRoomsTold(TwoRooms):
         self._across = self.layout.side(self.position) != self.layout.side(self._goal)
         return self.observe()
 
+    def place(self, start: Mapping[str, np.ndarray], goal: Mapping[str, np.ndarray]) -> Observation:
+        """See :class:`forethought.types.Placeable`; not here.
+
+        Raises:
+            ForethoughtError: always; a task is a place that is asked for in words.
+        """
+        raise ForethoughtError(
+            f"world {self.name!r} cannot be given a recorded goal: its tasks are places asked for "
+            "in words. Draw tasks from seeds (DrawnTasks, TasksAtDistance), or measure the run in "
+            "'two_rooms'."
+        )
+
     def succeeded(self) -> Bool[np.ndarray, " b"]:
         """In the place that is asked for."""
         return np.array(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREEN, RED, GREY = "#2563b0", "#e08a1e", "#1f8a5b", "#c0392b", "#8a97a8"
+PURPLE = "#7b4fb0"
 COLOURS = (BLUE, ORANGE, GREEN, GREY, RED)
 
 plt.rcParams.update(
@@ -138,20 +139,24 @@ def distance_map(
 
 
 def success_bars(
-    outcomes: Sequence[tuple[str, Mapping[str, tuple[float, float, float]]]],
+    outcomes: Sequence[tuple[str, Mapping[str, tuple[float, float, float]]]], *, agent: int = 1
 ) -> Figure:
-    """Success by kind of task, for floor, agent and ceiling, with intervals."""
+    """Success by kind of task, for floors, agent and ceilings, with intervals.
+
+    Args:
+        outcomes: name and rates by kind of task, from the lowest floor to the highest ceiling.
+        agent: which of them is the agent.
+    """
     groups = list(outcomes[0][1])
     figure, axis = plt.subplots(figsize=(1.6 + 1.5 * len(groups), 2.6), layout="constrained")
-    for index, ((name, values), colour) in enumerate(
-        zip(outcomes, (GREY, BLUE, GREEN), strict=False)
-    ):
-        places = np.arange(len(groups)) + 0.27 * (index - 1)
+    width = 0.8 / len(outcomes)
+    for index, (name, values) in enumerate(outcomes):
+        places = np.arange(len(groups)) + width * (index - (len(outcomes) - 1) / 2)
         heights = np.array([values[group][0] for group in groups]) * 100
         low = np.array([values[group][1] for group in groups]) * 100
         high = np.array([values[group][2] for group in groups]) * 100
         errors = np.nan_to_num([heights - low, high - heights])
-        axis.bar(places, heights, width=0.25, color=colour, label=name)
+        axis.bar(places, heights, width=0.94 * width, color=standing(index, agent), label=name)
         axis.errorbar(
             places,
             heights,
@@ -166,6 +171,13 @@ def success_bars(
     axis.set_ylabel("success, %")
     axis.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
+
+
+def standing(index: int, agent: int) -> str:
+    """The colour of one of those who did the same tasks: floors, the agent, ceilings."""
+    if index < agent:
+        return (GREY, ORANGE, RED)[index % 3]
+    return BLUE if index == agent else (GREEN, PURPLE)[(index - agent - 1) % 2]
 
 
 def error_by_horizon(horizons: Sequence[Mapping[str, float]], *, space: str) -> Figure:

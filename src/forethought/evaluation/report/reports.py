@@ -17,6 +17,7 @@ from forethought.data.windows import WindowConfig, WindowSampler
 from forethought.evaluation.planning import Outcome, PlanningResults
 from forethought.evaluation.report import drawings
 from forethought.evaluation.report.animation import episode_frames
+from forethought.evaluation.report.distances import distance_section
 from forethought.evaluation.report.page import (
     Card,
     Picture,
@@ -240,15 +241,7 @@ def outcome_rows(results: PlanningResults) -> tuple[list[str], list[list[str]]]:
     """The table of planning results: header and rows."""
     groups = list(results.agent.groups)
     header = ["controller", "success", "at the end", *groups, "steps to goal", "efficiency"]
-    rows = [
-        _outcome_row(name, outcome, groups)
-        for name, outcome in (
-            ("random floor", results.floor),
-            ("agent", results.agent),
-            ("oracle ceiling", results.ceiling),
-        )
-    ]
-    return header, rows
+    return header, [_outcome_row(n, one.outcome, groups) for n, one in results.everyone()]
 
 
 def _outcome_row(name: str, outcome: Outcome, groups: Sequence[str]) -> list[str]:
@@ -265,16 +258,24 @@ def _outcome_row(name: str, outcome: Outcome, groups: Sequence[str]) -> list[str
     ]
 
 
-def evaluate_report(run: Path, results: PlanningResults) -> Path:
-    """Writes ``evaluate.html``; returns its path."""
+def evaluate_report(run: Path, results: PlanningResults, name: str = "evaluate") -> Path:
+    """Writes ``evaluate.html``, or a page of another name; returns its path."""
     return write_page(
-        run / "evaluate.html",
+        run / f"{name}.html",
         title=f"Planning in {results.world}",
-        lead=f"{len(results.seeds)} held-out tasks, none of which starts at its goal; random "
-        "actions and an oracle that sees the truth did the same tasks.",
+        lead=_said_of_tasks(results),
         cards=planning_cards(results),
         sections=planning_sections(results),
     )
+
+
+def _said_of_tasks(results: PlanningResults) -> str:
+    """What the tasks are, and who did them."""
+    held_out = "held-out " if results.tasks.held_out else ""
+    unsolved = "" if results.tasks.solved.any() else ", none of which starts at its goal"
+    others = [label for label, _ in results.everyone() if label != "agent"]
+    beside = f" The same tasks were done by: {', '.join(others)}." if others else ""
+    return f"{len(results.seeds)} {held_out}tasks{unsolved}.{beside}"
 
 
 def planning_cards(results: PlanningResults) -> list[Card]:
@@ -305,12 +306,14 @@ def planning_sections(results: PlanningResults) -> list[Section]:
     """The table with floor and ceiling, and episodes to watch."""
     header, rows = outcome_rows(results)
     bars = [
-        (name, {"all": _triple(o.ever), **{g: _triple(e) for g, (e, _) in o.groups.items()}})
-        for name, o in (
-            ("random", results.floor),
-            ("agent", results.agent),
-            ("oracle", results.ceiling),
+        (
+            one.name,
+            {
+                "all": _triple(one.outcome.ever),
+                **{name: _triple(ever) for name, (ever, _) in one.outcome.groups.items()},
+            },
         )
+        for _, one in results.everyone()
     ]
     budget, hold = results.protocol.budget, results.protocol.hold
     sections = [
@@ -319,9 +322,16 @@ def planning_sections(results: PlanningResults) -> list[Section]:
             text=f"Success: the goal was met within {budget} steps; at the end: it held for the "
             f"last {hold} of them. Intervals are 95 % Wilson. Efficiency is shortest possible over "
             "taken steps, where the goal was met.",
-            tables=[Table(header=header, rows=rows, strong=1)],
-            figures=[embed_drawing(drawings.success_bars(bars), "Success by kind of task.")],
-        )
+            tables=[Table(header=header, rows=rows, strong=len(results.floors))],
+            figures=[
+                embed_drawing(
+                    drawings.success_bars(bars, agent=len(results.floors)),
+                    "Success by kind of task.",
+                )
+            ],
+            warnings=results.remarks(),
+        ),
+        *distance_section(results),
     ]
     gallery = _gallery(results)
     if gallery:
