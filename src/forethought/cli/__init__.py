@@ -29,6 +29,8 @@ COMMANDS = {
     "distill": "teach a policy to answer at once what the agent would plan (Mode 1)",
     "words": "teach a run to read goals in the words of its recordings",
     "evaluate": "planning success in a world, between floor and ceiling",
+    "shifts": "what is left of an agent where the world is not as recorded, by degrees",
+    "probe": "what latents hold, and how the agent's energy ranks true path lengths",
     "compare": "whether two evaluated runs differ, task by task",
     "predict": "open-loop prediction on recorded episodes",
     "adapt": "adapt a run to recordings of the world as it is now",

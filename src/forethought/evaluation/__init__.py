@@ -1,6 +1,7 @@
 """Evaluation: honest protocols, floors and ceilings, intervals, reports."""
 
 from forethought.evaluation.comparison import Comparison, Evaluation, compare, read_evaluation
+from forethought.evaluation.grounding import GroundingResults, ground
 from forethought.evaluation.guarding import GuardingResults, Kept, evaluate_guardrails
 from forethought.evaluation.planning import (
     PlanningProtocol,
@@ -9,7 +10,9 @@ from forethought.evaluation.planning import (
     stable_worldmodel,
 )
 from forethought.evaluation.prediction import PredictionProtocol, PredictionResults, predict
+from forethought.evaluation.probing import ProbingProtocol, ProbingResults, probe_latents
 from forethought.evaluation.references import AnotherAgent, HoldStill, Oracle, RandomActions
+from forethought.evaluation.shifts import ShiftResults, sweep
 from forethought.evaluation.significance import (
     Difference,
     between_runs,
@@ -25,6 +28,7 @@ __all__ = [
     "Difference",
     "DrawnTasks",
     "Estimate",
+    "GroundingResults",
     "Evaluation",
     "GuardingResults",
     "HoldStill",
@@ -34,6 +38,9 @@ __all__ = [
     "PlanningResults",
     "PredictionProtocol",
     "PredictionResults",
+    "ProbingProtocol",
+    "ProbingResults",
+    "ShiftResults",
     "RandomActions",
     "RecordedTasks",
     "TasksAtDistance",
@@ -43,8 +50,11 @@ __all__ = [
     "compare",
     "evaluate",
     "evaluate_guardrails",
-    "mcnemar",
+    "ground",
     "predict",
+    "probe_latents",
+    "sweep",
+    "mcnemar",
     "read_evaluation",
     "resampled_comparisons",
     "stable_worldmodel",
