@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 from rich.console import Console
@@ -43,7 +43,7 @@ def run(arguments: Arguments) -> Answer:
         folder = _measure_again(claims, arguments.names)
     found = committed() if folder is None else measured_in(folder, claims)
     judged = [judge(claim, found) for claim in claims]
-    payload = {"claims": [one.to_json() for one in judged]}
+    payload: dict[str, Any] = {"claims": [one.to_json() for one in judged]}
     if arguments.page:
         from forethought.evaluation.report.claims_page import claims_page
 
