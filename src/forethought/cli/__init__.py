@@ -40,7 +40,7 @@ COMMANDS = {
     "explain": "why an agent decided as a trace of it tells, in words, pictures and tables",
     "bench": "how fast an agent thinks on this machine, beside what the machine can do",
     "claims": "the claims of the architecture: predicted, measured, and the verdict",
-    "report": "make the report of a run again",
+    "report": "one page of all that was measured of a run",
 }
 
 WORDS = str.maketrans(" -", "__")

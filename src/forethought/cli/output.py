@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import shlex
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from forethought import provenance
 from forethought.types import ForethoughtError
 
 WRONG_INPUT = 2
@@ -56,6 +58,7 @@ def run_command(
     except SystemExit as stop:
         return int(stop.code or 0)
     as_json = arguments.json
+    provenance.COMMAND.set(shlex.join(["forethought", *command.split(), *words]))
     try:
         with _warnings_told():
             answer = run(arguments)

@@ -12,20 +12,23 @@ from forethought.cli.output import Answer, Common
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments(Common):
-    """Make the training report of a run again."""
+    """One page of all that was measured of a run: protocol, floors and ceilings, distances, shifts,
+    failures, physics, episodes drawn by lot, and how to make each again."""
 
     run: tyro.conf.Positional[Path]
     """Folder of the run."""
-    data: Path
-    """Folder of the dataset that the run was trained on."""
+    data: Path | None = None
+    """Dataset that the run was trained on: the report of its training is made again, too."""
 
 
 def run(arguments: Arguments) -> Answer:
-    """Writes the report."""
+    """Writes the page."""
     from forethought import data
-    from forethought.evaluation.report import train_report
+    from forethought.evaluation.report import review, train_report
 
-    path = train_report(arguments.run, data.open(arguments.data))
+    if arguments.data is not None:
+        train_report(arguments.run, data.open(arguments.data))
+    path = review(arguments.run)
     return Answer(
         payload={"report": str(path)}, show=lambda console: console.print(f"report {path}")
     )

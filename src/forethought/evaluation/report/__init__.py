@@ -9,6 +9,7 @@ from forethought.evaluation.report.reports import (
     outcome_rows,
     train_report,
 )
+from forethought.evaluation.report.review import review
 
 __all__ = [
     "decision_picture",
@@ -18,5 +19,6 @@ __all__ = [
     "outcome_rows",
     "predict_report",
     "prediction_rows",
+    "review",
     "train_report",
 ]

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 import numpy as np
 from PIL import Image
 
 import forethought
+from forethought import provenance
 from forethought.model import write_safely
+from forethought.types import ForethoughtError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -85,10 +88,44 @@ class Section:
     warnings: Sequence[str] = ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """What a page says, so that other pages can say it too.
+
+    Attributes:
+        title: heading.
+        lead: a sentence or two below it.
+        sections: its parts.
+        cards: headline figures.
+        command: what made it; empty where it was made from Python.
+    """
+
+    title: str
+    lead: str
+    sections: Sequence[Section]
+    cards: Sequence[Card] = ()
+    command: str = ""
+
+
 def write_page(
-    path: Path, *, title: str, lead: str, sections: Sequence[Section], cards: Sequence[Card] = ()
+    path: Path,
+    *,
+    title: str,
+    lead: str,
+    sections: Sequence[Section],
+    cards: Sequence[Card] = (),
+    keep: bool = False,
 ) -> Path:
-    """Writes the page; returns its path."""
+    """Writes the page; returns its path.
+
+    Args:
+        path: of the HTML file.
+        title: heading.
+        lead: a sentence or two below it.
+        sections: its parts.
+        cards: headline figures.
+        keep: write beside it, as JSON, what it says, for pages that gather others.
+    """
     template = resources.files("forethought.evaluation.report").joinpath("page.html.j2").read_text()
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     text = environment.from_string(template).render(
@@ -100,7 +137,51 @@ def write_page(
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_safely(path, text.encode())
+    if keep:
+        page = Page(
+            title=title, lead=lead, sections=sections, cards=cards, command=provenance.COMMAND.get()
+        )
+        write_safely(kept_page(path), json.dumps(asdict(page)).encode())
     return path
+
+
+def kept_page(path: Path) -> Path:
+    """Where it is kept what a page says."""
+    return path.with_suffix(".page.json")
+
+
+def read_page(path: Path) -> Page | None:
+    """What a page says; None where it was never written, or did not keep it.
+
+    Args:
+        path: of the HTML file.
+
+    Raises:
+        ForethoughtError: what is kept is damaged.
+    """
+    kept = kept_page(path)
+    if not kept.is_file():
+        return None
+    try:
+        content = json.loads(kept.read_text())
+        return Page(
+            title=content["title"],
+            lead=content["lead"],
+            sections=[_section(one) for one in content["sections"]],
+            cards=[Card(**one) for one in content["cards"]],
+            command=content["command"],
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise ForethoughtError(
+            f"{kept}: damaged ({type(error).__name__}: {error}). Delete it, and make the page "
+            "again."
+        ) from error
+
+
+def _section(content: Mapping[str, Any]) -> Section:
+    pictures = {name: [Picture(**one) for one in content[name]] for name in ("figures", "gallery")}
+    tables = [Table(**one) for one in content["tables"]]
+    return Section(**{**content, **pictures, "tables": tables})
 
 
 def embed_drawing(drawing: Drawing, caption: str) -> Picture:

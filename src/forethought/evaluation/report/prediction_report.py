@@ -88,6 +88,7 @@ def predict_report(run: Path, results: PredictionResults) -> Path:
     ]
     return write_page(
         run / "predict.html",
+        keep=True,
         title=f"Prediction on {results.data}",
         lead=f"{results.clips} clips of held-out episodes.",
         cards=cards,

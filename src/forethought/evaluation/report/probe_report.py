@@ -68,6 +68,7 @@ def probe_report(run: Path, probing: ProbingResults, grounding: GroundingResults
         ]
     return write_page(
         run / "probe.html",
+        keep=True,
         title=f"What latents hold: {probing.data}",
         lead=f"Probes fitted on {probing.train_rows:,} rows and measured on "
         f"{probing.held_out_rows:,} of other episodes. Nothing that acts sees these quantities.",

@@ -62,6 +62,7 @@ def train_report(run: Path, data: Dataset) -> Path:
     summary = json.loads((run / SUMMARY).read_text())
     return write_page(
         run / "report.html",
+        keep=True,
         title=f"Training: {model.notes['recipe']}",
         lead=f"A world model of {summary['parameters']:,} parameters, learned from "
         f"{data.num_rows:,} recorded steps in {data.num_episodes} episodes without rewards or "
@@ -262,6 +263,7 @@ def evaluate_report(run: Path, results: PlanningResults, name: str = "evaluate")
     """Writes ``evaluate.html``, or a page of another name; returns its path."""
     return write_page(
         run / f"{name}.html",
+        keep=True,
         title=f"Planning in {results.world}",
         lead=_said_of_tasks(results),
         cards=planning_cards(results),

@@ -56,6 +56,7 @@ def shift_report(run: Path, results: ShiftResults, make_world: Callable[[int], W
     ]
     return write_page(
         run / "shifts.html",
+        keep=True,
         title=f"Shifts of {results.world}",
         lead=f"The same {count} held-out tasks at every point, in worlds that differ from the "
         "recorded one in one thing, by degrees, and in all of them at once.",
