@@ -1,4 +1,4 @@
-"""Worlds that can be put back: what follows a snapshot follows it again, in any number of copies."""
+"""Worlds that can be put back: what follows a snapshot follows it again, in any copies."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ the episodes themselves tell stands beside, and in place of what is left out: se
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,7 @@ from forethought.evaluation.simulated import (
 from forethought.types import Charted, ForethoughtError, Observation, Simulator, World
 
 MakeSeededAgent = Callable[[Observation, int, int], Agent]
-"""From goal observations ``(b, ...)``, the number of agents and a seed to an agent that seeks them."""
+"""From goals ``(b, ...)``, the number of agents and a seed to an agent that seeks them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +45,9 @@ class AttributionConfig:
         budget: world steps in an episode, as where it failed.
         hold: world steps at the end for which the goal must be kept; 1 where it is enough to meet
             it at any time.
-        repeats: runs of each failed episode with each set of parts replaced, from other seeds of
-            the agent than the one that failed.
+        repeats: runs of each failed episode with nothing replaced and with each part by itself,
+            from other seeds of the agent than the one that failed.
+        joint_repeats: runs with several parts replaced.
         seed: of the agent that failed.
         searches: that take the place of one.
         ahead: model steps that are foreseen along the way, for what episodes themselves tell.
@@ -60,6 +61,7 @@ class AttributionConfig:
     budget: int = 200
     hold: int = 1
     repeats: int = 3
+    joint_repeats: int = 1
     seed: int = 0
     searches: int = 10
     ahead: int = 3
@@ -67,8 +69,8 @@ class AttributionConfig:
     most: int = 100
 
     def __post_init__(self) -> None:
-        least = {"budget": 1, "hold": 1, "repeats": 1, "searches": 2, "ahead": 1, "most": 1}
-        for name, limit in least.items():
+        for name in ("budget", "hold", "repeats", "joint_repeats", "searches", "ahead", "most"):
+            limit = 2 if name == "searches" else 1
             if getattr(self, name) < limit:
                 raise ForethoughtError(
                     f"{name}={getattr(self, name)}; attribution needs {limit} or more."
@@ -167,9 +169,12 @@ def attribute(
         raise ForethoughtError("no episode failed, so that there is nothing to attribute.")
     seeds = list(failed)[: config.most]
     stage = _Stage(make_agent, make_world, seeds, config)
-    arms = subsets(stage.parts)
+    arms = {
+        arm: config.repeats if len(arm) < 2 else config.joint_repeats
+        for arm in subsets(stage.parts)
+    }
     with Progress(console=Console(stderr=True), disable=not visible) as progress:
-        task = progress.add_task("attribution", total=2 + len(arms) * config.repeats)
+        task = progress.add_task("attribution", total=2 + sum(arms.values()))
         log = stage.witnessed(seeds)
         progress.advance(task)
         some = list(solved)[: config.references]
@@ -177,9 +182,9 @@ def attribute(
         progress.advance(task)
         rates: dict[tuple[str, ...], np.ndarray] = {}
         ways: dict[tuple[str, ...], np.ndarray] = {}
-        for arm in arms:
+        for arm, repeats in arms.items():
             met = []
-            for number in range(config.repeats):
+            for number in range(repeats):
                 flags, way = stage.run(arm, config.seed + 1 + number)
                 met.append(_success(flags, config.hold))
                 if number == 0 and len(arm) < 2:
@@ -232,8 +237,9 @@ class _Stage:
             objective="objective" in arm,
             searches=self.config.searches if "search" in arm else 1,
         )
+        replaced = ReplacedAgent(agent, self.world, self.copies, what)
         flags, truth = self._play(
-            ReplacedAgent(agent, self.world, self.copies, what), observation, to_the_end=False
+            replaced, observation, replaced.leave if self.config.hold == 1 else None
         )
         return flags, _way(truth)
 
@@ -244,7 +250,7 @@ class _Stage:
         agent = self.make_agent(goal, len(seeds), self.config.seed)
         witness = Witness(agent, searches=self.config.searches, ahead=self.config.ahead)
         first = observation
-        flags, truth = self._play(witness, observation, to_the_end=True)
+        flags, truth = self._play(witness, observation)
         witness.see(self.world.observe())
         camera = next(iter(self.world.signature.cameras), None)
         shown = {} if camera is None else {"pictures": np.stack([first[camera], goal[camera]], 1)}
@@ -259,17 +265,24 @@ class _Stage:
         )
 
     def _play(
-        self, agent: Actor, observation: Observation, *, to_the_end: bool
+        self,
+        agent: Actor,
+        observation: Observation,
+        leave: Callable[[np.ndarray], None] | None = None,
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        budget, over = self.config.budget, self.config.hold == 1 and not to_the_end
+        """Plays episodes; to their end, or until all are over where those may be left."""
+        budget = self.config.budget
         flags = np.zeros((budget, self.world.num_worlds), dtype=bool)
         truth = [self._truth()]
         for step in range(budget):
             observation = self.world.step(agent.act_batch(observation).action)
             flags[step] = self.world.succeeded()
             truth.append(self._truth())
-            if over and flags[: step + 1].any(0).all():
+            over = np.asarray(flags.any(0))
+            if leave and over.all():
                 break
+            if leave:
+                leave(over)
         return flags, {name: np.stack([one[name] for one in truth]) for name in truth[0]}
 
     def _truth(self) -> dict[str, np.ndarray]:
@@ -297,7 +310,7 @@ class _Stage:
 
 
 def _success(flags: np.ndarray, hold: int) -> np.ndarray:
-    """Per episode: kept at the end where the protocol asks to hold it, met at some time elsewhere."""
+    """Per episode: kept at the end where that is asked for, met at some time elsewhere."""
     return np.asarray(flags[-hold:].all(0) if hold > 1 else flags.any(0))
 
 

@@ -110,7 +110,6 @@ class Shares:
                 if (said == verdict).any()
             },
             values={
-                part: bootstrap_mean(value[steady])
-                for part, value in shapley(rates, parts).items()
+                part: bootstrap_mean(value[steady]) for part, value in shapley(rates, parts).items()
             },
         )

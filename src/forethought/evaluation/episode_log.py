@@ -194,7 +194,7 @@ class Witness:
 
 
 class _Watched:
-    """A planner whose plans are kept, beside what more search finds and what doing nothing costs."""
+    """A planner whose plans are kept, with what more search finds and what doing nothing costs."""
 
     def __init__(self, planner: Planner, searches: int) -> None:
         self.planner = planner

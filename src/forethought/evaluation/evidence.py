@@ -11,13 +11,15 @@ Three estimates for each, none of which needs a simulator:
     which the way is shorter had the higher energy. It takes the true length of the way, as it may
     be known of recordings as well; NaN where nobody knows it.
 ``search``
-    What more search would have found: by how much it lowers the energy of plans, as a share of what
-    lies between doing nothing and the best that was found.
+    What more search would have found: by how much it lowers the energy of plans, in the mean, as a
+    share of the most that any plan of the episode had to gain over doing nothing.
 
-Each is held against its usual range in episodes that succeeded (its median, and the 95th percentile
-as the limit), or against limits that are given where too few did. The estimate that is furthest out
-of its range names the cause. Where none is out of range, foresight came true and the search left
-nothing undone, so that it is the objective that asks for something else: that is told as the
+What is usual and what is out of range (:data:`RANGES`) was set by agents that succeed and by
+failures that were planted (``make bench NAME=attribution``); what they are in this agent's own
+episodes that succeeded is told beside. A model out of its range is named first, since what a search
+finds and where an agent comes to are of no account where it foresees wrongly; of the other two, the
+one that is further out of its range. Where none is out of range, foresight came true and the search
+left little undone, so that it is the objective that asks for something else: that is told as the
 objective where the true length of the way is unknown, and as ``none`` where it is known.
 """
 
@@ -33,28 +35,24 @@ from jaxtyping import Float
 from forethought.evaluation.blame import PARTS
 from forethought.evaluation.episode_log import EpisodeLog
 
-ENOUGH = 10
-"""Episodes that succeeded, at least, for their range to count."""
-GIVEN = {"model": (0.5, 0.9), "objective": (0.1, 0.5), "search": (0.1, 0.4)}
-"""What is usual, and the limit, where too few episodes succeeded."""
+RANGES = {"model": (0.5, 0.95), "objective": (0.0, 0.25), "search": (0.0, 0.25)}
+"""Of each estimate what is usual, and the limit beyond which it is out of range."""
 CLEARLY = 1.0
 """By how much the lengths of two ways differ at least for a pair of moments to count."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """Estimates of each failed episode, and their usual range.
+    """Estimates of each failed episode, beside those of episodes that succeeded.
 
     Attributes:
         estimates: by part, ``(b,)``; see the module.
-        usual: by part, what is usual, and the limit of its range.
-        references: episodes that succeeded behind the ranges; 0 where limits were given.
-        verdicts: what each episode's estimates name.
+        references: by part, the same of episodes that succeeded.
+        verdicts: what each failed episode's estimates name.
     """
 
     estimates: Mapping[str, Float[np.ndarray, " b"]]
-    usual: Mapping[str, tuple[float, float]]
-    references: int
+    references: Mapping[str, Float[np.ndarray, " r"]]
     verdicts: tuple[str, ...]
 
     def of(self, index: int) -> dict[str, Any]:
@@ -64,10 +62,11 @@ class Evidence:
         return {"verdict": self.verdicts[index], **known}
 
     def to_json(self) -> dict[str, Any]:
-        """The ranges, and how often each part is named."""
+        """The ranges, the medians on either side, and how often each part is named."""
         return {
-            "usual": {part: {"middle": m, "limit": l} for part, (m, l) in self.usual.items()},
-            "references": self.references,
+            "ranges": {part: list(RANGES[part]) for part in PARTS},
+            "failed": {part: _median(self.estimates[part]) for part in PARTS},
+            "succeeded": {part: _median(self.references[part]) for part in PARTS},
             "named": {name: self.verdicts.count(name) for name in sorted(set(self.verdicts))},
         }
 
@@ -88,25 +87,16 @@ def weigh(
             errors of the episodes that succeeded are the usual ones.
         hold: world steps at the end for which the goal must be kept.
     """
-    enough = reference is not None and len(reference.seeds) >= ENOUGH
     errors = calibration
     if not np.isfinite(errors).any() and reference is not None:
         errors = reference.foreseen.reshape(-1, reference.foreseen.shape[-1])
     found = estimates(log, errors, hold)
-    usual = dict(GIVEN)
-    if enough:
-        assert reference is not None
-        for part, values in estimates(reference, errors, hold).items():
-            known = values[np.isfinite(values)]
-            if len(known) >= ENOUGH:
-                middle, limit = np.quantile(known, [0.5, 0.95])
-                usual[part] = float(middle), float(max(limit, middle + 1e-3))
+    nothing = {part: np.zeros(0) for part in PARTS}
     return Evidence(
         estimates=found,
-        usual=usual,
-        references=len(reference.seeds) if enough and reference is not None else 0,
+        references=nothing if reference is None else estimates(reference, errors, hold),
         verdicts=tuple(
-            _named({part: float(values[i]) for part, values in found.items()}, usual)
+            _named({part: float(values[i]) for part, values in found.items()})
             for i in range(len(log.seeds))
         ),
     )
@@ -154,21 +144,28 @@ def _misjudged(worth: Float[np.ndarray, " t"], lengths: Float[np.ndarray, " t"])
 
 
 def _left(log: EpisodeLog, index: int, end: int) -> float:
-    """What more search adds, of what is to be had, over all searches of an episode."""
+    """What more search adds, of the most that there was to be had, over the searches of an
+    episode."""
     during = log.searched < end
     idle, energy, more = (part[during, index] for part in (log.idle, log.energy, log.more))
-    best = np.minimum(more, energy)
-    to_be_had = np.maximum(idle, energy) - best
-    return float((energy - best).sum() / max(to_be_had.sum(), 1e-12))
+    most = float((np.maximum(idle, energy) - more).max())
+    return float((energy - more).mean() / max(most, 1e-12))
 
 
-def _named(estimates: Mapping[str, float], usual: Mapping[str, tuple[float, float]]) -> str:
-    """The part whose estimate is furthest out of its range."""
+def _median(values: np.ndarray) -> float | None:
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if len(known) else None
+
+
+def _named(estimates: Mapping[str, float]) -> str:
+    """The part that is out of its range; see the module."""
     out = {
-        part: (value - usual[part][0]) / (usual[part][1] - usual[part][0])
+        part: (value - RANGES[part][0]) / (RANGES[part][1] - RANGES[part][0])
         for part, value in estimates.items()
         if np.isfinite(value)
     }
+    if out.get("model", 0.0) > 1:
+        return "model"
     worst = max(out, key=lambda part: out[part], default=None)
     if worst is not None and out[worst] > 1:
         return worst

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from forethought.actor.search import fork
@@ -98,6 +98,15 @@ class ReplacedAgent:
             )
         agent.actor = planner
 
+    def leave(self, over: Bool[np.ndarray, " b"]) -> None:
+        """Spares the pains of simulating for worlds whose episodes are over.
+
+        Args:
+            over: ``(b,)`` which they are; what is planned for them from here on means nothing.
+        """
+        if self._simulation:
+            self._simulation.going = ~over
+
     def act_batch(self, observation: Mapping[str, Any]) -> Decision:
         """See :class:`forethought.agent.Agent`."""
         if self._simulation:
@@ -140,8 +149,8 @@ def tells_places(model: Model) -> bool:
 def _check_places(model: Model) -> None:
     if not tells_places(model):
         raise ForethoughtError(
-            f"the model's probes read {list(model.config.probes)}; to replace the objective, places "
-            f"have to be read from what is imagined: {list(PLACE)}. Record with the world's truth."
+            f"the model's probes read {list(model.config.probes)}; to replace the objective, "
+            f"{list(PLACE)} have to be read from what is imagined. Record with the world's truth."
         )
 
 
@@ -159,6 +168,9 @@ class Simulation:
         world: where the agent acts; it is only asked where it is.
         copies: another instance of the same world.
 
+    Attributes:
+        going: ``(b,)`` worlds to simulate; in the others nothing is thought to change.
+
     Raises:
         ForethoughtError: the world cannot be put back to where it was.
     """
@@ -166,14 +178,15 @@ class Simulation:
     def __init__(self, model: Model, world: World, copies: World) -> None:
         if not isinstance(world, Simulator) or not isinstance(copies, Simulator):
             raise ForethoughtError(
-                f"world {world.name!r} cannot be put back to where it was, so that the model cannot "
-                "be replaced by it; see forethought.types.Simulator."
+                f"world {world.name!r} cannot be put back to where it was, so that it cannot take "
+                "the model's place; see forethought.types.Simulator."
             )
         self.model, self.copies, self._here = model, copies, world
         perception = model.config.world_model.perception
         self._gap, self._stack = perception.frame_gap, perception.frame_stack
         self._block = model.config.world_model.action_block
         self._seen: deque[Observation] = deque(maxlen=(self._stack - 1) * self._gap + 1)
+        self.going = np.ones(world.num_worlds, dtype=bool)
 
     def see(self, observation: Mapping[str, Any]) -> None:
         """One more observation of the world, which perception may look back at."""
@@ -182,43 +195,58 @@ class Simulation:
     def places(self, actions: Float[Tensor, "b n h a"]) -> Imagination:
         """Where candidates lead, nothing being looked at: places ``(b, n, h+1, 1, 2)`` stand where
         latents do."""
-        n, h = actions.shape[1:3]
-        at = [np.repeat(self._place(self._here), n, axis=0)]
-        ends = {self._block * (step + 1) for step in range(h)}
-        at += [self._place(self.copies) for _ in self._act_out(actions, ends)]
-        latents = torch.from_numpy(np.stack(at, axis=1)).to(actions)
-        return Imagination(
-            latents=latents.unflatten(0, actions.shape[:2]).unsqueeze(-2), actions=actions
-        )
+        ends = self._ends(actions)
+        going, n = self._going, actions.shape[1]
+        at = [self._place(self.copies) for _ in self._act_out(actions, set(ends))]
+        ahead = torch.from_numpy(np.stack(at, axis=1)).to(actions).unflatten(0, (-1, n))
+        latents = torch.from_numpy(self._place(self._here)).to(actions)[:, None, None]
+        latents = latents.repeat(1, n, len(ends) + 1, 1)
+        latents[going, :, 1:] = ahead
+        return Imagination(latents=latents.unsqueeze(-2), actions=actions)
 
     @torch.no_grad()
     def imagine(self, actions: Float[Tensor, "b n h a"]) -> Imagination:
         """What would come of candidates, as perception would have it."""
-        b, n, h, _ = actions.shape
-        ends = [self._block * (step + 1) for step in range(h)]
+        ends = self._ends(actions)
+        going, n = self._going, actions.shape[1]
         looks = {end - self._gap * back for end in ends for back in range(self._stack)}
         frames: dict[int, Observation] = {}
         for step in self._act_out(actions, looks):
             frames[step] = perceived(
-                self.model, "the simulation", self.copies.observe(), leading=(b * n,)
+                self.model, "the simulation", self.copies.observe(), leading=(len(going) * n,)
             )
-        present = self._encode(self._stacked(frames, 0, 1))[:, None].expand(-1, n, -1, -1)
-        ahead = [self._encode(self._stacked(frames, end, n)).unflatten(0, (b, n)) for end in ends]
-        return Imagination(latents=torch.stack([present, *ahead], dim=2), actions=actions)
+        present = self._encode(self._stacked(frames, 0, np.arange(len(actions))))
+        latents = present[:, None, None].repeat(1, n, len(ends) + 1, 1, 1)
+        rows = np.repeat(going, n)
+        for step, end in enumerate(ends, start=1):
+            latents[going, :, step] = self._encode(self._stacked(frames, end, rows)).unflatten(
+                0, (-1, n)
+            )
+        return Imagination(latents=latents, actions=actions)
+
+    def _ends(self, actions: Float[Tensor, "b n h a"]) -> list[int]:
+        """World steps from now at which model steps end."""
+        return [self._block * (step + 1) for step in range(actions.shape[2])]
+
+    @property
+    def _going(self) -> Int[np.ndarray, " g"]:
+        """Which worlds are simulated; at least one, so that there is something to hold."""
+        return np.flatnonzero(self.going) if self.going.any() else np.zeros(1, dtype=int)
 
     def _act_out(self, actions: Float[Tensor, "b n h a"], looks: set[int]) -> Iterator[int]:
-        """Acts candidates out from here; stops at the world steps to look at."""
+        """Acts candidates out from here, where that goes on; stops at the steps to look at."""
         if actions.requires_grad:
             raise ForethoughtError(
                 "this planner follows gradients, and the true simulator has none; take one that "
                 "compares candidates, such as CEM, to replace the model."
             )
-        spec = self.model.signature.action
-        n, h = actions.shape[1:3]
-        moves = actions.flatten(0, 1).unflatten(-1, (self._block, spec.width)).flatten(1, 2)
+        spec, n = self.model.signature.action, actions.shape[1]
+        moves = actions[self._going].flatten(0, 1)
+        moves = moves.unflatten(-1, (self._block, spec.width)).flatten(1, 2)
         done = (moves.argmax(-1) if spec.discrete else moves).cpu().numpy()
-        self.copies.restore({k: np.repeat(v, n, axis=0) for k, v in self._here.snapshot().items()})
-        for step in range(self._block * h):
+        rows = np.repeat(self._going, n)
+        self.copies.restore({name: part[rows] for name, part in self._here.snapshot().items()})
+        for step in range(done.shape[1]):
             self.copies.advance(done[:, step])
             if step + 1 in looks:
                 yield step + 1
@@ -228,19 +256,22 @@ class Simulation:
         return np.stack([truth[name] for name in PLACE], axis=-1)
 
     def _stacked(
-        self, frames: Mapping[int, Observation], end: int, repeats: int
+        self, frames: Mapping[int, Observation], end: int, rows: Int[np.ndarray, " m"]
     ) -> dict[str, np.ndarray]:
-        """Per key ``(m, f, ...)`` what perception takes at a world step from now."""
+        """Per key ``(m, f, ...)`` what perception takes at a world step from now, by the worlds
+        that copies are of."""
         steps = [end - self._gap * back for back in reversed(range(self._stack))]
-        shown = [self._frame(frames, step, repeats) for step in steps]
+        shown = [self._frame(frames, step, rows) for step in steps]
         return {key: np.stack([one[key] for one in shown], axis=1) for key in shown[-1]}
 
-    def _frame(self, frames: Mapping[int, Observation], step: int, repeats: int) -> Observation:
+    def _frame(
+        self, frames: Mapping[int, Observation], step: int, rows: Int[np.ndarray, " m"]
+    ) -> Observation:
         """What is seen at a world step from now; before the first, what was seen first."""
         if step > 0:
             return frames[step]
         past = self._seen[max(step - 1, -len(self._seen))]
-        return {key: np.repeat(value, repeats, axis=0) for key, value in past.items()}
+        return {key: value[rows] for key, value in past.items()}
 
     def _encode(self, stacked: Mapping[str, np.ndarray]) -> Float[Tensor, "m k d"]:
         count = len(next(iter(stacked.values())))
@@ -418,9 +449,7 @@ def _foreseen_by(
     )
 
 
-def _scored_by(
-    problem: PlanningProblem, score: Callable[[Imagination], Scores]
-) -> PlanningProblem:
+def _scored_by(problem: PlanningProblem, score: Callable[[Imagination], Scores]) -> PlanningProblem:
     """The same problem, scored otherwise on every level."""
     above = problem.above and _scored_by(problem.above, score)
     return replace(problem, score=score, above=above)

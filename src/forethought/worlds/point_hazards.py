@@ -20,7 +20,8 @@ from gymnasium import spaces
 from jaxtyping import Bool, Float
 
 from forethought.types import ForethoughtError
-from forethought.worlds.adapter import GoalTask, GymnasiumConfig, GymnasiumWorld, sampled
+from forethought.worlds.adapter import GymnasiumConfig, sampled
+from forethought.worlds.restorable import RestorableTask, RestorableWorld
 
 HAZARDS = np.array([[-0.55, 0.6], [-0.55, -0.6], [0.4, 0.0], [0.4, 1.2], [0.4, -1.2]])
 """x and y of the middle of each hazard, in metres."""
@@ -96,12 +97,25 @@ class Point(gymnasium.Env[np.ndarray, np.ndarray]):
         self._data.qpos[:], self._data.qvel[:] = position, velocity
         return self._state()
 
+    @property
+    def physics(self) -> np.ndarray:
+        """All that MuJoCo goes on from: places, velocities, where its solver begins, the time."""
+        data = self._data
+        return np.concatenate([data.qpos, data.qvel, data.qacc_warmstart, [data.time]])
+
+    def go_on_from(self, physics: np.ndarray) -> None:
+        """Puts the point back to what :attr:`physics` was."""
+        self._mujoco.mj_resetData(self._model, self._data)
+        data = self._data
+        data.qpos[:], data.qvel[:], data.qacc_warmstart[:] = np.split(physics[:6], 3)
+        data.time = physics[6]
+
     def _state(self) -> np.ndarray:
         velocity = self._data.qvel
         return np.concatenate([self._data.qpos, velocity, [np.hypot(*velocity)]])
 
 
-class CrossOver(GoalTask):
+class CrossOver(RestorableTask):
     """Come to a place on the other side of the hazards, and stay there."""
 
     # The oracle's: metres that it keeps beyond a hazard's radius, metres per second that it goes at
@@ -125,6 +139,15 @@ class CrossOver(GoalTask):
         """At the goal, still."""
         point = _point(env)
         return point.put(point.target, np.zeros(2))
+
+    def state(self, env: gymnasium.Env) -> np.ndarray:
+        """Physics, and where the goal is."""
+        return np.concatenate([_point(env).physics, _point(env).target])
+
+    def put_back(self, env: gymnasium.Env, state: np.ndarray) -> None:
+        """See :class:`RestorableTask`."""
+        _point(env).go_on_from(state[:-2])
+        _point(env).target = state[-2:]
 
     def succeeded(self, env: gymnasium.Env, observation: np.ndarray, goal: np.ndarray) -> bool:
         """Within ``REACH_RADIUS`` of the goal."""
@@ -158,13 +181,13 @@ class CrossOver(GoalTask):
         return np.sign(action) * _STRONGEST if generator.random() < 0.5 else action
 
 
-def point_hazards(num_worlds: int = 1) -> GymnasiumWorld:
+def point_hazards(num_worlds: int = 1) -> RestorableWorld:
     """A heavy point among five hazards, observed as a state vector at 20 steps per second.
 
     Raises:
         ForethoughtError: MuJoCo is not installed.
     """
-    return GymnasiumWorld(
+    return RestorableWorld(
         Point,
         name="point_hazards",
         num_worlds=num_worlds,

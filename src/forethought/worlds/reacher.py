@@ -15,7 +15,8 @@ from gymnasium import spaces
 from jaxtyping import Float, UInt8
 
 from forethought.types import ForethoughtError
-from forethought.worlds.adapter import GoalTask, GymnasiumConfig, GymnasiumWorld, reduced
+from forethought.worlds.adapter import GymnasiumConfig, reduced
+from forethought.worlds.restorable import RestorableTask, RestorableWorld
 
 REACH_RADIUS = 0.03
 """A goal counts as reached when the fingertip is within so many metres; the arm is 0.21 long."""
@@ -83,6 +84,20 @@ class Arm(gymnasium.Wrapper):
         return self.joints
 
     @property
+    def physics(self) -> Float[np.ndarray, " 13"]:
+        """All that MuJoCo goes on from: places, velocities, where its solver begins, the time."""
+        inner: Any = self.unwrapped
+        data = inner.data
+        return np.concatenate([data.qpos, data.qvel, data.qacc_warmstart, [data.time]])
+
+    def go_on_from(self, physics: Float[np.ndarray, " 13"]) -> None:
+        """Puts the arm back to what :attr:`physics` was."""
+        inner: Any = self.unwrapped
+        places, velocities, solver = np.split(physics[:12], 3)
+        inner.set_state(places, velocities)
+        inner.data.qacc_warmstart[:], inner.data.time = solver, physics[12]
+
+    @property
     def joints(self) -> Float[np.ndarray, " 6"]:
         """What :data:`JOINTS` names."""
         (shoulder, elbow), velocities = self.angles, self.velocities
@@ -102,7 +117,7 @@ class Arm(gymnasium.Wrapper):
         return inner.data.qvel[:2].copy()
 
 
-class TakePose(GoalTask):
+class TakePose(RestorableTask):
     """Bring the fingertip to where it is in a pose that a picture shows, from any other pose."""
 
     # Torque per radian, and per radian per second, in shares of the strongest allowed: damped
@@ -124,6 +139,15 @@ class TakePose(GoalTask):
         """The goal's pose, still."""
         arm = _arm(env)
         return arm.put(arm.goal, np.zeros(2))
+
+    def state(self, env: gymnasium.Env) -> np.ndarray:
+        """Physics, and the pose of the goal."""
+        return np.concatenate([_arm(env).physics, _arm(env).goal])
+
+    def put_back(self, env: gymnasium.Env, state: np.ndarray) -> None:
+        """See :class:`RestorableTask`."""
+        _arm(env).go_on_from(state[:-2])
+        _arm(env).goal = state[-2:]
 
     def succeeded(self, env: gymnasium.Env, observation: np.ndarray, goal: np.ndarray) -> bool:
         """Fingertip within ``REACH_RADIUS``."""
@@ -151,7 +175,7 @@ class TakePose(GoalTask):
         return _camera().picture(_arm(env).angles, size)
 
 
-def reacher(num_worlds: int = 1, **settings: Any) -> GymnasiumWorld:
+def reacher(num_worlds: int = 1, **settings: Any) -> RestorableWorld:
     """Gymnasium's ``Reacher-v5`` from 64x64 pixels, at 25 steps per second.
 
     Raises:
@@ -159,7 +183,7 @@ def reacher(num_worlds: int = 1, **settings: Any) -> GymnasiumWorld:
     """
     _camera()
 
-    return GymnasiumWorld(
+    return RestorableWorld(
         _make_arm,
         name="reacher",
         num_worlds=num_worlds,
@@ -168,7 +192,7 @@ def reacher(num_worlds: int = 1, **settings: Any) -> GymnasiumWorld:
     )
 
 
-def reacher_joints(num_worlds: int = 1) -> GymnasiumWorld:
+def reacher_joints(num_worlds: int = 1) -> RestorableWorld:
     """The same arm from what the encoders of its joints tell; nothing is drawn.
 
     Raises:
@@ -178,7 +202,7 @@ def reacher_joints(num_worlds: int = 1) -> GymnasiumWorld:
         importlib.import_module("mujoco")
     except ImportError as error:
         raise ForethoughtError(MISSING.format(name="reacher_joints")) from error
-    return GymnasiumWorld(
+    return RestorableWorld(
         _make_arm,
         name="reacher_joints",
         num_worlds=num_worlds,
