@@ -29,6 +29,7 @@ COMMANDS = {
     "distill": "teach a policy to answer at once what the agent would plan (Mode 1)",
     "words": "teach a run to read goals in the words of its recordings",
     "evaluate": "planning success in a world, between floor and ceiling",
+    "attribute": "why episodes failed: of the model, the objective, or the search",
     "predict": "open-loop prediction on recorded episodes",
     "adapt": "adapt a run to recordings of the world as it is now",
     "calibrate": "what foresight is wrong by: what guardrails are widened by",

@@ -28,6 +28,7 @@ from forethought.evaluation.simulated import (
     PLACE,
     ReplacedAgent,
     Replacement,
+    Simulation,
     subsets,
     tells_places,
 )
@@ -133,7 +134,7 @@ class Attribution:
                     "seed": seed,
                     "verdict": said[i],
                     "failed_again": self.again[i],
-                    "solved": {_named(r): float(rate[i]) for r, rate in self.rates.items()},
+                    "solved": {named(r): float(rate[i]) for r, rate in self.rates.items()},
                     "shapley": {part: float(value[i]) for part, value in values.items()},
                     "evidence": self.evidence.of(i),
                 }
@@ -248,7 +249,13 @@ class _Stage:
         observation = self.world.reset(seeds)
         goal = self.world.goal()
         agent = self.make_agent(goal, len(seeds), self.config.seed)
-        witness = Witness(agent, searches=self.config.searches, ahead=self.config.ahead)
+        placed = "model" in self.parts and set(PLACE) <= self.world.truth().keys()
+        witness = Witness(
+            agent,
+            searches=self.config.searches,
+            ahead=self.config.ahead,
+            simulation=Simulation(self.model, self.world, self.copies) if placed else None,
+        )
         first = observation
         flags, truth = self._play(witness, observation)
         witness.see(self.world.observe())
@@ -321,5 +328,6 @@ def _way(truth: Mapping[str, np.ndarray]) -> np.ndarray:
     return np.stack([truth[name] for name in PLACE], axis=-1)
 
 
-def _named(arm: Sequence[str]) -> str:
+def named(arm: Sequence[str]) -> str:
+    """What was replaced, in words."""
     return " + ".join(arm) or "nothing"

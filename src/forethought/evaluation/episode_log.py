@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from forethought.agent import Agent
-from forethought.evaluation.simulated import Thorough, places_of, tells_places
+from forethought.evaluation.simulated import Simulation, Thorough, places_of, tells_places
 from forethought.memory import ObservationWindow
 from forethought.model import write_safely
 from forethought.senses import perceived
@@ -45,6 +45,7 @@ class EpisodeLog:
         more: ``(s, b)`` energy of the plan that more search finds; never above it.
         idle: ``(s, b)`` energy of doing nothing, or the nearest to it that is allowed.
         places: ``(s, b, h+1, 2)`` where plans were thought to lead; NaN where nothing tells.
+        came: ``(s, b, h+1, 2)`` where they would have led; NaN where nothing tells.
         worth: ``(t+1, b)`` energy of being at each moment, by itself.
         foreseen: ``(t+1, b, j)`` squared error of what the model foresees of each moment, so many
             model steps ahead, under the actions that followed; NaN beyond the end.
@@ -64,6 +65,7 @@ class EpisodeLog:
     more: Float[np.ndarray, "s b"]
     idle: Float[np.ndarray, "s b"]
     places: Float[np.ndarray, "s b h_plus_1 2"]
+    came: Float[np.ndarray, "s b h_plus_1 2"]
     worth: Float[np.ndarray, "t_plus_1 b"]
     foreseen: Float[np.ndarray, "t_plus_1 b j"]
     lengths: Float[np.ndarray, "t_plus_1 b"]
@@ -104,10 +106,13 @@ class Witness:
         agent: the agent; its planner is watched.
         searches: that more search is of.
         ahead: model steps that are foreseen.
+        simulation: acts its plans out; None where the world cannot be put back.
     """
 
-    def __init__(self, agent: Agent, *, searches: int, ahead: int) -> None:
-        self.agent, self.ahead = agent, ahead
+    def __init__(
+        self, agent: Agent, *, searches: int, ahead: int, simulation: Simulation | None = None
+    ) -> None:
+        self.agent, self.ahead, self._simulation = agent, ahead, simulation
         self._watched = _Watched(agent.actor, searches)
         agent.actor = self._watched
         perception = agent.model.config.world_model.perception
@@ -117,6 +122,7 @@ class Witness:
         self._latents: list[Tensor] = []
         self._actions: list[np.ndarray] = []
         self._searched: list[int] = []
+        self._came: list[np.ndarray] = []
 
     def act_batch(self, observation: Mapping[str, Any]) -> Decision:
         """See :class:`forethought.agent.Agent`."""
@@ -124,6 +130,9 @@ class Witness:
         decision = self.agent.act_batch(observation)
         if decision.plan is not None and decision.plan_step == 0:
             self._searched.append(len(self._actions))
+            if self._simulation:
+                acted = self._simulation.places(decision.plan.actions[:, None])
+                self._came.append(_numpy(acted.latents[:, 0, :, 0]))
         self._actions.append(decision.action)
         return decision
 
@@ -138,7 +147,7 @@ class Witness:
 
     def thought(self) -> dict[str, np.ndarray]:
         """The parts of a log that are the agent's own."""
-        latents = torch.stack(self._latents)
+        latents, places = torch.stack(self._latents), self._places()
         planned = torch.stack([plan.actions for plan in self._watched.plans])
         return {
             "actions": np.stack(self._actions),
@@ -147,7 +156,8 @@ class Witness:
             "energy": _numpy(torch.stack([plan.energy for plan in self._watched.plans])),
             "more": _numpy(torch.stack(self._watched.more)),
             "idle": _numpy(torch.stack(self._watched.idle)),
-            "places": self._places(),
+            "places": places,
+            "came": np.stack(self._came) if self._came else np.full_like(places, np.nan),
             "worth": self._worth(latents),
             "foreseen": self._errors(latents),
         }
