@@ -26,10 +26,10 @@ class Arguments(Common):
     """Run that `forethought evaluate` measured, or the evaluate.json that it left there."""
     most: int = 40
     """Failed episodes that are looked into, at most: the first ones."""
-    repeats: int = 3
+    repeats: int = 5
     """Runs of each episode with nothing replaced, and with each part by itself."""
-    searches: int = 10
-    """Searches that take the place of one."""
+    more: int = 10
+    """What the budget of the search is multiplied by, where that part is replaced."""
 
 
 def run(arguments: Arguments) -> Answer:
@@ -54,7 +54,7 @@ def run(arguments: Arguments) -> Answer:
         hold=protocol["hold"],
         most=arguments.most,
         repeats=arguments.repeats,
-        searches=arguments.searches,
+        more=arguments.more,
     )
 
     def make_agent(goals: Any, count: int, seed: int) -> Any:

@@ -1,9 +1,10 @@
 """Why did an episode fail? Each part of the agent is replaced in turn, and the episode run again.
 
 Three parts can fail: the world model, whose place the true simulator takes; the objective, whose
-place the true length of the way takes; and the search, whose place ten searches take. Failed
-episodes, and only these, are run again from the same seeds with every set of parts replaced, and
-several times each, since a search draws noise. Who is to blame is told by :mod:`.blame`.
+place the true length of the way takes; and the search, whose place one of ten times the budget
+takes. Failed episodes, and only these, are run again from the same seeds with every set of parts
+replaced, and several times each, since a search draws noise. Who is to blame is told by
+:mod:`.blame`.
 
 A world that cannot be put back, or whose ways nobody knows, leaves the parts out that need it. What
 the episodes themselves tell stands beside, and in place of what is left out: see :mod:`.evidence`.
@@ -50,7 +51,7 @@ class AttributionConfig:
             from other seeds of the agent than the one that failed.
         joint_repeats: runs with several parts replaced.
         seed: of the agent that failed.
-        searches: that take the place of one.
+        more: what the budget of the search is multiplied by.
         ahead: model steps that are foreseen along the way, for what episodes themselves tell.
         references: episodes that succeeded, at most, that failed ones are held against.
         most: failed episodes that are looked into, at most: the first ones.
@@ -61,17 +62,17 @@ class AttributionConfig:
 
     budget: int = 200
     hold: int = 1
-    repeats: int = 3
+    repeats: int = 5
     joint_repeats: int = 1
     seed: int = 0
-    searches: int = 10
+    more: int = 10
     ahead: int = 3
     references: int = 40
     most: int = 100
 
     def __post_init__(self) -> None:
-        for name in ("budget", "hold", "repeats", "joint_repeats", "searches", "ahead", "most"):
-            limit = 2 if name == "searches" else 1
+        for name in ("budget", "hold", "repeats", "joint_repeats", "more", "ahead", "most"):
+            limit = 2 if name == "more" else 1
             if getattr(self, name) < limit:
                 raise ForethoughtError(
                     f"{name}={getattr(self, name)}; attribution needs {limit} or more."
@@ -236,7 +237,7 @@ class _Stage:
         what = Replacement(
             model="model" in arm,
             objective="objective" in arm,
-            searches=self.config.searches if "search" in arm else 1,
+            budget=self.config.more if "search" in arm else 1,
         )
         replaced = ReplacedAgent(agent, self.world, self.copies, what)
         flags, truth = self._play(
@@ -252,7 +253,7 @@ class _Stage:
         placed = "model" in self.parts and set(PLACE) <= self.world.truth().keys()
         witness = Witness(
             agent,
-            searches=self.config.searches,
+            budget=self.config.more,
             ahead=self.config.ahead,
             simulation=Simulation(self.model, self.world, self.copies) if placed else None,
         )

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from forethought.agent import Agent
-from forethought.evaluation.simulated import Simulation, Thorough, places_of, tells_places
+from forethought.evaluation.simulated import Simulation, places_of, tells_places, with_budget
 from forethought.memory import ObservationWindow
 from forethought.model import write_safely
 from forethought.senses import perceived
@@ -104,16 +104,16 @@ class Witness:
 
     Args:
         agent: the agent; its planner is watched.
-        searches: that more search is of.
+        budget: what the budget of a search is multiplied by where there is more of it.
         ahead: model steps that are foreseen.
         simulation: acts its plans out; None where the world cannot be put back.
     """
 
     def __init__(
-        self, agent: Agent, *, searches: int, ahead: int, simulation: Simulation | None = None
+        self, agent: Agent, *, budget: int, ahead: int, simulation: Simulation | None = None
     ) -> None:
         self.agent, self.ahead, self._simulation = agent, ahead, simulation
-        self._watched = _Watched(agent.actor, searches)
+        self._watched = _Watched(agent.actor, budget)
         agent.actor = self._watched
         perception = agent.model.config.world_model.perception
         self._window = ObservationWindow(
@@ -206,9 +206,9 @@ class Witness:
 class _Watched:
     """A planner whose plans are kept, with what more search finds and what doing nothing costs."""
 
-    def __init__(self, planner: Planner, searches: int) -> None:
+    def __init__(self, planner: Planner, budget: int) -> None:
         self.planner = planner
-        self._thorough = Thorough(planner=planner, searches=searches)
+        self._thorough = with_budget(planner, budget)
         self.plans: list[Plan] = []
         self.more: list[Tensor] = []
         self.idle: list[Tensor] = []
@@ -229,7 +229,7 @@ class _Watched:
         )
         more = self._thorough.plan(problem, generator=aside, warm_start=warm_start)
         self.plans.append(plan)
-        self.more.append(more.energy)
+        self.more.append(torch.minimum(more.energy, plan.energy))
         self.idle.append(self._idle(problem, plan.actions.shape[1]))
         self.score = problem.score
         return plan

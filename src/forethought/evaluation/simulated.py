@@ -1,5 +1,5 @@
 """The parts of an agent replaced by what they stand for: its model by the true simulator, its
-objective by the true length of the way, its search by more of the same.
+objective by the true length of the way, its search by one of ten times the budget.
 
 Whatever is replaced, everything else stays: the agent perceives, remembers and replans as it did,
 and its planner searches as it did. The seam is the planner: it is handed a problem, and a planner
@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -42,6 +42,13 @@ PLACE = ("position.x", "position.y")
 AT_ONCE = 512
 """Observations that are perceived in one call."""
 
+COUNTS = {"num_samples", "num_elites"}
+"""Settings of planners that count the candidates of a round."""
+WITHIN = {"planner", "first", "second", "upper", "lower"}
+"""Settings of planners that are planners."""
+COPIES = 4096
+"""Copies of a world that are acted out at once."""
+
 Lengths = Callable[[Float[Tensor, "b n h 2"]], Float[Tensor, "b n h"]]
 """True lengths of the ways from places to the goal of each world."""
 
@@ -56,12 +63,12 @@ class Replacement:
         objective: energy is the true length of the way from each imagined place to the goal, added
             up over the steps as the distance to a goal is. Places are the truth where the model is
             replaced too, and are read by the model's probes elsewhere.
-        searches: searches in place of one; see :class:`Thorough`.
+        budget: what the budget of the search is multiplied by; see :func:`with_budget`.
     """
 
     model: bool = False
     objective: bool = False
-    searches: int = 1
+    budget: int = 1
 
 
 class ReplacedAgent:
@@ -89,9 +96,7 @@ class ReplacedAgent:
         lengths = true_lengths(world) if what.objective else None
         if lengths is not None and not what.model:
             _check_places(agent.model)
-        planner = agent.actor
-        if what.searches > 1:
-            planner = Thorough(planner=planner, searches=what.searches)
+        planner = with_budget(agent.actor, what.budget)
         if self._simulation or lengths:
             planner = _Replaced(
                 planner=planner, model=agent.model, simulation=self._simulation, lengths=lengths
@@ -195,6 +200,14 @@ class Simulation:
     def places(self, actions: Float[Tensor, "b n h a"]) -> Imagination:
         """Where candidates lead, nothing being looked at: places ``(b, n, h+1, 1, 2)`` stand where
         latents do."""
+        return _by_parts(self._places, actions)
+
+    @torch.no_grad()
+    def imagine(self, actions: Float[Tensor, "b n h a"]) -> Imagination:
+        """What would come of candidates, as perception would have it."""
+        return _by_parts(self._imagine, actions)
+
+    def _places(self, actions: Float[Tensor, "b n h a"]) -> Imagination:
         ends = self._ends(actions)
         going, n = self._going, actions.shape[1]
         at = [self._place(self.copies) for _ in self._act_out(actions, set(ends))]
@@ -204,9 +217,7 @@ class Simulation:
         latents[going, :, 1:] = ahead
         return Imagination(latents=latents.unsqueeze(-2), actions=actions)
 
-    @torch.no_grad()
-    def imagine(self, actions: Float[Tensor, "b n h a"]) -> Imagination:
-        """What would come of candidates, as perception would have it."""
+    def _imagine(self, actions: Float[Tensor, "b n h a"]) -> Imagination:
         ends = self._ends(actions)
         going, n = self._going, actions.shape[1]
         looks = {end - self._gap * back for end in ends for back in range(self._stack)}
@@ -285,7 +296,39 @@ class Simulation:
         return torch.cat([self.model.world_model.encode(part) for part in parts])
 
 
+def _by_parts(
+    imagine: Callable[[Float[Tensor, "b n h a"]], Imagination], actions: Float[Tensor, "b n h a"]
+) -> Imagination:
+    """Some of the candidates at a time, so that their copies fit into memory."""
+    parts = [imagine(some) for some in actions.split(max(1, COPIES // len(actions)), dim=1)]
+    return replace(parts[0], latents=torch.cat([p.latents for p in parts], 1), actions=actions)
+
+
 # ------------------------------------------------------------------------------- the search
+
+
+def with_budget(planner: Planner, times: int) -> Planner:
+    """The same planner with so many times the budget.
+
+    Planners that draw candidates draw so many times as many in each round, with as large a share of
+    elites; planners around another one pass that on. All others search so many times over, see
+    :class:`Thorough`. The horizon stays as it is.
+
+    Args:
+        planner: the planner.
+        times: what its budget is multiplied by.
+    """
+    if times == 1:
+        return planner
+    names = {one.name for one in fields(planner)} if is_dataclass(planner) else set()
+    settings: dict[str, Any] = {name: vars(planner)[name] for name in names}
+    if "num_samples" in names:
+        counts = {name: times * settings[name] for name in COUNTS & names}
+        return replace(cast(Any, planner), **counts)
+    within = {name: with_budget(settings[name], times) for name in WITHIN & names}
+    if within:
+        return replace(cast(Any, planner), **within)
+    return Thorough(planner=planner, searches=times)
 
 
 @dataclass(frozen=True, kw_only=True)

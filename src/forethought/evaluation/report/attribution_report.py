@@ -49,7 +49,7 @@ SAYINGS = {
 REPLACED = {
     "model": "the true simulator for the model",
     "objective": "the true length of the way for the objective",
-    "search": "more searches for one",
+    "search": "a search of more budget for the search",
 }
 ASKED = {
     "model": "held-out errors of foresight below those along the way",
@@ -64,7 +64,8 @@ def write_attribution(
     make_agent: MakeSeededAgent,
     make_world: Callable[[int], World],
 ) -> Path:
-    """Writes results, the episodes and all pages into ``attribution`` of a run.
+    """Writes results, the episodes and all pages into ``attribution`` of a run, in place of earlier
+    ones.
 
     Args:
         run: folder of the run.
@@ -77,6 +78,8 @@ def write_attribution(
     """
     folder = run / FOLDER
     folder.mkdir(exist_ok=True)
+    for earlier in folder.glob(_file("*")):
+        earlier.unlink()
     found.log.save(folder / LOG)
     write_safely(folder / RESULTS, json.dumps(found.to_json(), indent=2).encode())
     world = make_world(1)
@@ -179,7 +182,7 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
-def _file(seed: int) -> str:
+def _file(seed: int | str) -> str:
     return f"failure_{seed}.html"
 
 
