@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from forethought.evaluation.blame import PARTS, Shares, shapley, verdicts
-from forethought.evaluation.simulated import subsets
+from forethought.evaluation.blame import PARTS, Shares, shapley, subsets, verdicts
 
 
 def rates_where(mends) -> dict[tuple[str, ...], np.ndarray]:

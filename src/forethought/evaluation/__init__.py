@@ -1,11 +1,19 @@
 """Evaluation: honest protocols, floors and ceilings, intervals, reports."""
 
+from forethought.evaluation.attribution import Attribution, AttributionConfig, attribute
 from forethought.evaluation.guarding import GuardingResults, Kept, evaluate_guardrails
 from forethought.evaluation.planning import PlanningProtocol, PlanningResults, evaluate
 from forethought.evaluation.prediction import PredictionProtocol, PredictionResults, predict
+from forethought.evaluation.simulated import (
+    ReplacedAgent,
+    Replacement,
+    with_true_simulator,
+)
 from forethought.evaluation.statistics import Estimate, auroc, bootstrap_mean, wilson
 
 __all__ = [
+    "Attribution",
+    "AttributionConfig",
     "Estimate",
     "GuardingResults",
     "Kept",
@@ -13,10 +21,14 @@ __all__ = [
     "PlanningResults",
     "PredictionProtocol",
     "PredictionResults",
+    "ReplacedAgent",
+    "Replacement",
+    "attribute",
     "auroc",
     "bootstrap_mean",
     "evaluate",
     "evaluate_guardrails",
     "predict",
     "wilson",
+    "with_true_simulator",
 ]

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from forethought.agent import Agent
-from forethought.evaluation.blame import PARTS, Rates, Shares, shapley, verdicts
+from forethought.evaluation.blame import PARTS, Rates, Shares, shapley, subsets, verdicts
 from forethought.evaluation.episode_log import EpisodeLog, Witness
 from forethought.evaluation.evidence import Evidence, weigh
 from forethought.evaluation.planning import Actor
@@ -30,7 +30,6 @@ from forethought.evaluation.simulated import (
     ReplacedAgent,
     Replacement,
     Simulation,
-    subsets,
     tells_places,
 )
 from forethought.types import Charted, ForethoughtError, Observation, Simulator, World

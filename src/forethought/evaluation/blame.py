@@ -38,6 +38,14 @@ Rates = Mapping[tuple[str, ...], Float[np.ndarray, " e"]]
 """By the parts replaced, the share of its re-runs in which each episode succeeded."""
 
 
+def subsets(parts: Sequence[str]) -> list[tuple[str, ...]]:
+    """All sets of parts, the empty one first, smaller ones before larger ones."""
+    found: list[tuple[str, ...]] = [()]
+    for part in parts:
+        found += [(*one, part) for one in found]
+    return sorted(found, key=len)
+
+
 def shapley(rates: Rates, parts: Sequence[str]) -> dict[str, Float[np.ndarray, " e"]]:
     """What replacing each part adds to success, averaged over all orders of replacing them.
 

@@ -13,12 +13,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from forethought.agent import Agent
-from forethought.evaluation.simulated import Simulation, places_of, tells_places, with_budget
+from forethought.evaluation.simulated import Simulation, places_of, tells_places
+from forethought.evaluation.thorough import with_budget
 from forethought.memory import ObservationWindow
 from forethought.model import write_safely
 from forethought.senses import perceived
 from forethought.types import (
     Decision,
+    ForethoughtError,
     Imagination,
     Observation,
     Plan,
@@ -146,7 +148,16 @@ class Witness:
         self._latents.append(model.world_model.encode(stacked))
 
     def thought(self) -> dict[str, np.ndarray]:
-        """The parts of a log that are the agent's own."""
+        """The parts of a log that are the agent's own.
+
+        Raises:
+            ForethoughtError: it has not searched, so that there is nothing to tell of.
+        """
+        if not self._watched.plans:
+            raise ForethoughtError(
+                "this agent never searched: it acted by reflex, or not at all. Attribution is of "
+                "agents that plan; leave out the gate."
+            )
         latents, places = torch.stack(self._latents), self._places()
         planned = torch.stack([plan.actions for plan in self._watched.plans])
         return {

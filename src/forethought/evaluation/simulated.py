@@ -9,17 +9,18 @@ around it hands on another one.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, cast
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from forethought.actor.search import fork
 from forethought.agent import Agent
+from forethought.evaluation.planning import MakeAgent
+from forethought.evaluation.thorough import with_budget
 from forethought.model import Model
 from forethought.senses import perceived
 from forethought.types import (
@@ -42,10 +43,6 @@ PLACE = ("position.x", "position.y")
 AT_ONCE = 512
 """Observations that are perceived in one call."""
 
-COUNTS = {"num_samples", "num_elites"}
-"""Settings of planners that count the candidates of a round."""
-WITHIN = {"planner", "first", "second", "upper", "lower"}
-"""Settings of planners that are planners."""
 COPIES = 4096
 """Copies of a world that are acted out at once."""
 
@@ -63,7 +60,8 @@ class Replacement:
         objective: energy is the true length of the way from each imagined place to the goal, added
             up over the steps as the distance to a goal is. Places are the truth where the model is
             replaced too, and are read by the model's probes elsewhere.
-        budget: what the budget of the search is multiplied by; see :func:`with_budget`.
+        budget: what the budget of the search is multiplied by; see
+            :func:`forethought.evaluation.thorough.with_budget`.
     """
 
     model: bool = False
@@ -117,6 +115,36 @@ class ReplacedAgent:
         if self._simulation:
             self._simulation.see(observation)
         return self.agent.act_batch(observation)
+
+
+def with_true_simulator(
+    make_agent: MakeAgent, make_world: Callable[[int], World]
+) -> tuple[MakeAgent, Callable[[int], World]]:
+    """The ceiling of a planner: the same agent with the true simulator for a model.
+
+    Both are as :func:`forethought.evaluation.planning.evaluate` takes them, and go together: an
+    agent acts in the world that was made last.
+
+    Args:
+        make_agent: builds the agent for goals.
+        make_world: builds a world of so many copies, which can be put back.
+    """
+    made: list[World] = []
+
+    def remembered(count: int) -> World:
+        made[:] = [make_world(count)]
+        return made[0]
+
+    def replaced(goals: Observation, count: int) -> ReplacedAgent:
+        agent = make_agent(goals, count)
+        if not isinstance(agent, Agent):
+            raise ForethoughtError(
+                f"{type(agent).__name__} imagines nothing by a model that could be replaced; give "
+                "an Agent."
+            )
+        return ReplacedAgent(agent, made[0], make_world(1), Replacement(model=True))
+
+    return replaced, remembered
 
 
 def true_lengths(world: World) -> Lengths:
@@ -304,111 +332,6 @@ def _by_parts(
     return replace(parts[0], latents=torch.cat([p.latents for p in parts], 1), actions=actions)
 
 
-# ------------------------------------------------------------------------------- the search
-
-
-def with_budget(planner: Planner, times: int) -> Planner:
-    """The same planner with so many times the budget.
-
-    Planners that draw candidates draw so many times as many in each round, with as large a share of
-    elites; planners around another one pass that on. All others search so many times over, see
-    :class:`Thorough`. The horizon stays as it is.
-
-    Args:
-        planner: the planner.
-        times: what its budget is multiplied by.
-    """
-    if times == 1:
-        return planner
-    names = {one.name for one in fields(planner)} if is_dataclass(planner) else set()
-    settings: dict[str, Any] = {name: vars(planner)[name] for name in names}
-    if "num_samples" in names:
-        counts = {name: times * settings[name] for name in COUNTS & names}
-        return replace(cast(Any, planner), **counts)
-    within = {name: with_budget(settings[name], times) for name in WITHIN & names}
-    if within:
-        return replace(cast(Any, planner), **within)
-    return Thorough(planner=planner, searches=times)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Thorough:
-    """The same search several times over, from the same start; the best of their plans is taken.
-
-    The first is the search as it would have been, so that more is never worse by its energy. It is
-    more of whatever a planner does, and asks nothing of how it does it.
-
-    Attributes:
-        planner: the search.
-        searches: how many of them.
-    """
-
-    planner: Planner
-    searches: int = 10
-
-    def plan(
-        self,
-        problem: PlanningProblem,
-        *,
-        generator: torch.Generator,
-        warm_start: WarmStart | None = None,
-        deadline_s: float | None = None,
-    ) -> Plan:
-        """See :class:`forethought.types.Planner`; each search has the time allowed."""
-        others = fork(generator.clone_state())
-        best = self.planner.plan(
-            problem, generator=generator, warm_start=warm_start, deadline_s=deadline_s
-        )
-        for _ in range(self.searches - 1):
-            plan = self.planner.plan(
-                problem, generator=fork(others), warm_start=warm_start, deadline_s=deadline_s
-            )
-            best = _better(plan, best)
-        return best
-
-
-def _better(plan: Plan, other: Plan) -> Plan:
-    """Of two plans the better one in each world: by violation, then by energy."""
-    mine, others = _violation(plan), _violation(other)
-    take = (mine < others) | ((mine == others) & (plan.energy < other.energy))
-    chosen = _where(take, plan, other)
-    return replace(
-        chosen,
-        num_iterations=plan.num_iterations + other.num_iterations,
-        num_candidates=plan.num_candidates + other.num_candidates,
-        seconds=plan.seconds + other.seconds,
-    )
-
-
-def _violation(plan: Plan) -> Float[Tensor, " b"]:
-    total = torch.where(plan.feasible, 0.0, 1e-12)
-    for margin in plan.margins.values():
-        total = total + torch.relu(-margin).sum(-1)
-    return total
-
-
-def _where(take: Bool[Tensor, " b"], plan: Plan, other: Plan) -> Plan:
-    """One plan in the worlds to take, another in the rest."""
-
-    def chosen(mine: Tensor, others: Tensor) -> Tensor:
-        return torch.where(take.view(-1, *[1] * (mine.ndim - 1)), mine, others)
-
-    def each(mine: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return {name: chosen(value, others[name]) for name, value in mine.items()}
-
-    above = plan.above and other.above and _where(take, plan.above, other.above)
-    return replace(
-        plan,
-        actions=chosen(plan.actions, other.actions),
-        energy=chosen(plan.energy, other.energy),
-        terms=each(plan.terms, other.terms),
-        margins=each(plan.margins, other.margins),
-        feasible=chosen(plan.feasible, other.feasible),
-        imagination=plan.imagination.where(take, other.imagination),
-        above=above,
-    )
-
-
 # ------------------------------------------------------------------------------- the seam
 
 
@@ -496,11 +419,3 @@ def _scored_by(problem: PlanningProblem, score: Callable[[Imagination], Scores])
     """The same problem, scored otherwise on every level."""
     above = problem.above and _scored_by(problem.above, score)
     return replace(problem, score=score, above=above)
-
-
-def subsets(parts: Sequence[str]) -> list[tuple[str, ...]]:
-    """All sets of parts, the empty one first, smaller ones before larger ones."""
-    found: list[tuple[str, ...]] = [()]
-    for part in parts:
-        found += [(*one, part) for one in found]
-    return sorted(found, key=len)
