@@ -13,6 +13,8 @@ from forethought.cli import main
 from forethought.evaluation.episode_log import EpisodeLog
 from forethought.worlds.wrapped import Wrapped
 
+SEARCH = ("--samples", "8", "--iterations", "1", "--elites", "2")
+
 
 def ask(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, dict, str]:
     """Runs a command with --json: exit code, the document, standard error."""
@@ -64,7 +66,10 @@ def test_failures_are_told_and_shown(spoiled: Path, capsys) -> None:
 
 
 def test_people_get_a_table(spoiled: Path, capsys) -> None:
-    assert main(["attribute", str(spoiled), "--repeats", "1", "--most", "1", "--more", "2"]) == 0
+    assert (
+        main(["attribute", str(spoiled), "--repeats", "1", "--most", "1", "--more", "2", *SEARCH])
+        == 0
+    )
     said = capsys.readouterr().out
     assert "2 episodes failed, 1 looked into" in said and "adds to success" in said
 
@@ -98,6 +103,10 @@ def test_wrong_input_is_told(tmp_path: Path, capsys) -> None:
     evaluated(tmp_path, [1], met=False, episodes=[{"ever": False}])
     code, answer, _ = ask(capsys, "attribute", tmp_path)
     assert code == 2 and "seed of each episode" in answer["error"]
+    recorded = {"seed": 1, "ever": False, "final": False, "origin": [3, 7]}
+    evaluated(tmp_path, [1], met=False, episodes=[recorded])
+    code, answer, _ = ask(capsys, "attribute", tmp_path)
+    assert code == 2 and "taken from recordings" in answer["error"]
 
 
 def test_a_run_without_a_world_or_a_model_is_told(run: Path, tmp_path: Path, capsys) -> None:

@@ -16,12 +16,10 @@ from forethought.cost import LatentDistance, goal, guardrail
 from forethought.evaluation.attribution import AttributionConfig, attribute
 from forethought.evaluation.episode_log import EpisodeLog, Witness
 from forethought.evaluation.evidence import estimates, weigh
-from forethought.evaluation.planning import PlanningProtocol, evaluate
 from forethought.evaluation.simulated import (
     ReplacedAgent,
     Replacement,
     Simulation,
-    with_true_simulator,
 )
 from forethought.evaluation.thorough import Thorough, with_budget
 from forethought.memory import ObservationWindow
@@ -163,15 +161,6 @@ def _targets(seeds: Sequence[int]) -> np.ndarray:
     world = Plane()
     world.reset(seeds)
     return world.target
-
-
-def test_the_ceiling_of_a_planner_is_the_true_simulator() -> None:
-    """An agent whose model is turned around reaches every goal with the world for a model."""
-    make = maker("model")
-    ceiling = with_true_simulator(lambda goals, count: make(goals, count, 0), Plane)
-    protocol = PlanningProtocol(episodes=6, budget=BUDGET, traces=0, latency_decisions=1)
-    assert evaluate(*ceiling, protocol, visible=False).agent.ever.value == 1
-    assert evaluate(lambda g, n: make(g, n, 0), Plane, protocol, visible=False).agent.ever.value < 1
 
 
 def test_what_cannot_be_done_in_time_is_nobodys_fault() -> None:

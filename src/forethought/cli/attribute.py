@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,11 +30,20 @@ class Arguments(Common):
     """Runs of each episode with nothing replaced, and with each part by itself."""
     more: int = 10
     """What the budget of the search is multiplied by, where that part is replaced."""
+    horizon: int | None = None
+    """Model steps that the search looked ahead, where `evaluate` was told so."""
+    samples: int | None = None
+    """Candidates in a round of the search, where `evaluate` was told so."""
+    iterations: int | None = None
+    """Rounds of the search, where `evaluate` was told so."""
+    elites: int | None = None
+    """Candidates that the next round was drawn around, where `evaluate` was told so."""
 
 
 def run(arguments: Arguments) -> Answer:
     """Runs failed episodes again, and writes pages into the run."""
     from forethought import recipes, worlds
+    from forethought.configurator import Search
     from forethought.evaluation.attribution import AttributionConfig, attribute
     from forethought.evaluation.report.attribution_report import write_attribution
     from forethought.model import load_model
@@ -49,6 +58,13 @@ def run(arguments: Arguments) -> Answer:
         return _nothing_failed(world, len(episodes))
     model = load_model(path.parent)
     acting = recipes.acting(recipes.get(model.notes["recipe"]))
+    search = Search(
+        horizon=arguments.horizon,
+        samples=arguments.samples,
+        iterations=arguments.iterations,
+        elites=arguments.elites,
+    )
+    acting = replace(acting, planner=search.applied(acting.planner))
     config = AttributionConfig(
         budget=protocol["budget"],
         hold=protocol["hold"],
@@ -93,12 +109,19 @@ def _evaluated(path: Path) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
             {"seed": int(one["seed"]), "ever": bool(one["ever"]), "final": bool(one["final"])}
             for one in content["episodes"]
         ]
-        return str(content["world"]), protocol, episodes
+        recorded = any(one.get("origin") for one in content["episodes"])
+        world = str(content["world"])
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
         raise ForethoughtError(
             f"{path}: not what `forethought evaluate` leaves: world, protocol and the seed of each "
             f"episode are needed ({type(error).__name__}: {error}). Measure the run again."
         ) from error
+    if recorded:
+        raise ForethoughtError(
+            f"{path}: its tasks were taken from recordings, and cannot be begun again by their "
+            "seeds. Evaluate on tasks that the world draws, and attribute those."
+        )
+    return world, protocol, episodes
 
 
 def _nothing_failed(world: str, count: int) -> Answer:

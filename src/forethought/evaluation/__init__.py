@@ -4,11 +4,7 @@ from forethought.evaluation.attribution import Attribution, AttributionConfig, a
 from forethought.evaluation.guarding import GuardingResults, Kept, evaluate_guardrails
 from forethought.evaluation.planning import PlanningProtocol, PlanningResults, evaluate
 from forethought.evaluation.prediction import PredictionProtocol, PredictionResults, predict
-from forethought.evaluation.simulated import (
-    ReplacedAgent,
-    Replacement,
-    with_true_simulator,
-)
+from forethought.evaluation.simulated import ReplacedAgent, Replacement
 from forethought.evaluation.statistics import Estimate, auroc, bootstrap_mean, wilson
 
 __all__ = [
@@ -30,5 +26,4 @@ __all__ = [
     "evaluate_guardrails",
     "predict",
     "wilson",
-    "with_true_simulator",
 ]

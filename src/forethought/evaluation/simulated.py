@@ -19,7 +19,6 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from forethought.agent import Agent
-from forethought.evaluation.planning import MakeAgent
 from forethought.evaluation.thorough import with_budget
 from forethought.model import Model
 from forethought.senses import perceived
@@ -115,36 +114,6 @@ class ReplacedAgent:
         if self._simulation:
             self._simulation.see(observation)
         return self.agent.act_batch(observation)
-
-
-def with_true_simulator(
-    make_agent: MakeAgent, make_world: Callable[[int], World]
-) -> tuple[MakeAgent, Callable[[int], World]]:
-    """The ceiling of a planner: the same agent with the true simulator for a model.
-
-    Both are as :func:`forethought.evaluation.planning.evaluate` takes them, and go together: an
-    agent acts in the world that was made last.
-
-    Args:
-        make_agent: builds the agent for goals.
-        make_world: builds a world of so many copies, which can be put back.
-    """
-    made: list[World] = []
-
-    def remembered(count: int) -> World:
-        made[:] = [make_world(count)]
-        return made[0]
-
-    def replaced(goals: Observation, count: int) -> ReplacedAgent:
-        agent = make_agent(goals, count)
-        if not isinstance(agent, Agent):
-            raise ForethoughtError(
-                f"{type(agent).__name__} imagines nothing by a model that could be replaced; give "
-                "an Agent."
-            )
-        return ReplacedAgent(agent, made[0], make_world(1), Replacement(model=True))
-
-    return replaced, remembered
 
 
 def true_lengths(world: World) -> Lengths:
