@@ -840,3 +840,38 @@ class Resting(Protocol):
     def rest(self) -> np.ndarray:
         """Actions ``(b, dim)``, or ``(b,)`` int64 where discrete, that leave things as they are."""
         ...
+
+
+Snapshot = Mapping[str, np.ndarray]
+"""Where copies of a world are, and their tasks: arrays ``(b, ...)`` by name. Rows may be repeated,
+picked and saved like those of any array."""
+
+
+@runtime_checkable
+class Simulator(Protocol):
+    """A world that can be put back to where it was, in as many copies as one likes.
+
+    The same actions from the same snapshot give the same observations and truth, bit for bit.
+    """
+
+    def snapshot(self) -> Snapshot:
+        """Where every copy is, and its task."""
+        ...
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Puts the world there; it has as many copies as the snapshot has rows."""
+        ...
+
+    def advance(self, actions: np.ndarray) -> None:
+        """As ``step``, without looking: no observation is made."""
+        ...
+
+
+@runtime_checkable
+class Charted(Protocol):
+    """A world whose true ways are known, from any place to any other."""
+
+    def lengths_from(self, index: int, points: np.ndarray, goal: np.ndarray) -> np.ndarray:
+        """``(n,)`` lengths of the shortest ways from points ``(n, 2)`` to a goal, in copy
+        ``index``; places are ``position.x`` and ``position.y`` of the world's truth."""
+        ...

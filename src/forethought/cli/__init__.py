@@ -32,6 +32,7 @@ COMMANDS = {
     "shifts": "what is left of an agent where the world is not as recorded, by degrees",
     "probe": "what latents hold, and how the agent's energy ranks true path lengths",
     "compare": "whether two evaluated runs differ, task by task",
+    "attribute": "why episodes failed: of the model, the objective, or the search",
     "predict": "open-loop prediction on recorded episodes",
     "adapt": "adapt a run to recordings of the world as it is now",
     "calibrate": "what foresight is wrong by: what guardrails are widened by",

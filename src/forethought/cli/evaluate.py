@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from forethought.evaluation.references import Reference
     from forethought.model import Model
     from forethought.recipes import Acting
+    from forethought.types import World
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +54,9 @@ class Arguments(Common):
     """Training steps of the cloned behaviour; 3000 where not said."""
     ceiling: bool = True
     """Let the world's oracle do the same tasks."""
+    simulator: bool = False
+    """Let the same search do the same tasks with the true simulator for its model; this takes as
+    long as it takes to act all candidates out."""
     horizon: int | None = None
     """Model steps that the search looks ahead; the recipe's number where not said."""
     samples: int | None = None
@@ -79,18 +84,28 @@ def run(arguments: Arguments) -> Answer:
     from forethought import recipes, worlds
     from forethought.evaluation import Oracle, evaluate
     from forethought.evaluation.report import distance_rows, evaluate_report, outcome_rows
+    from forethought.evaluation.true_simulator import TrueSimulator
     from forethought.model import load_model, note_measured, write_safely
 
     model = load_model(arguments.run)
     recipe = recipes.get(model.notes["recipe"])
     acting, gate = _acting(recipes.acting(recipe), arguments), _gate(model, arguments)
     data = _data(arguments)
+
+    def make_world(count: int) -> World:
+        return worlds.make(arguments.world, count)
+
+    ceilings: list[Reference] = [Oracle()] if arguments.ceiling else []
+    if arguments.simulator:
+        ceilings.append(
+            TrueSimulator(make_agent=partial(acting.agent, model), make_world=make_world)
+        )
     results = evaluate(
         lambda goals, count: acting.agent(model, goals, count, gate=gate),
-        lambda count: worlds.make(arguments.world, count),
+        make_world,
         _protocol(recipe.planning, model, data, arguments),
         floors=_floors(model, data, arguments),
-        ceilings=[Oracle()] if arguments.ceiling else [],
+        ceilings=ceilings,
         visible=not arguments.json,
     )
     payload, name = results.to_json(), "-".join(["evaluate", *filter(None, [arguments.name])])

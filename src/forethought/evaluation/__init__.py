@@ -1,5 +1,6 @@
 """Evaluation: honest protocols, floors and ceilings, intervals, reports."""
 
+from forethought.evaluation.attribution import Attribution, AttributionConfig, attribute
 from forethought.evaluation.comparison import Comparison, Evaluation, compare, read_evaluation
 from forethought.evaluation.grounding import GroundingResults, ground
 from forethought.evaluation.guarding import GuardingResults, Kept, evaluate_guardrails
@@ -19,17 +20,20 @@ from forethought.evaluation.significance import (
     mcnemar,
     resampled_comparisons,
 )
+from forethought.evaluation.simulated import ReplacedAgent, Replacement
 from forethought.evaluation.statistics import Estimate, auroc, bootstrap_mean, wilson
 from forethought.evaluation.tasks import DrawnTasks, RecordedTasks, TasksAtDistance
 
 __all__ = [
     "AnotherAgent",
+    "Attribution",
+    "AttributionConfig",
     "Comparison",
     "Difference",
     "DrawnTasks",
     "Estimate",
-    "GroundingResults",
     "Evaluation",
+    "GroundingResults",
     "GuardingResults",
     "HoldStill",
     "Kept",
@@ -40,10 +44,13 @@ __all__ = [
     "PredictionResults",
     "ProbingProtocol",
     "ProbingResults",
-    "ShiftResults",
     "RandomActions",
     "RecordedTasks",
+    "ReplacedAgent",
+    "Replacement",
+    "ShiftResults",
     "TasksAtDistance",
+    "attribute",
     "auroc",
     "between_runs",
     "bootstrap_mean",
@@ -51,12 +58,12 @@ __all__ = [
     "evaluate",
     "evaluate_guardrails",
     "ground",
+    "mcnemar",
     "predict",
     "probe_latents",
-    "sweep",
-    "mcnemar",
     "read_evaluation",
     "resampled_comparisons",
     "stable_worldmodel",
+    "sweep",
     "wilson",
 ]

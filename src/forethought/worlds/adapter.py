@@ -257,6 +257,10 @@ class GymnasiumWorld:
         self._goal_truth.append(self.task.truth(env, vector))
 
     def _step(self, index: int, action: Any) -> None:
+        self._act(index, action)
+        self._pictures[index] = self._picture(self._envs[index])
+
+    def _act(self, index: int, action: Any) -> None:
         env = self._envs[index]
         for _ in range(self.config.action_repeat):
             observation, _, terminated, truncated, _ = env.step(action)
@@ -264,7 +268,6 @@ class GymnasiumWorld:
             if terminated or truncated:
                 self._over[index] = True
                 break
-        self._pictures[index] = self._picture(env)
 
     def _picture(self, env: gymnasium.Env) -> UInt8[np.ndarray, "size size 3"]:
         size = self.config.image_size

@@ -20,13 +20,14 @@ from forethought.worlds.adapter import (
     reduced,
     sampled,
 )
+from forethought.worlds.restorable import RestorableTask, RestorableWorld
 
 RENDER_SIZE = 512
 ANGLES = 4096
 UPRIGHT_DEGREES = 20.0
 
 
-class SwingUp(GoalTask):
+class SwingUp(RestorableTask):
     """Stand upright, from hanging (half of the tasks) or from anywhere."""
 
     def begin(self, env: gymnasium.Env, generator: np.random.Generator) -> np.ndarray:
@@ -66,6 +67,16 @@ class SwingUp(GoalTask):
         energy = velocity**2 / 6 + 5.0 * (cosine - 1)
         direction = np.sign(velocity) if velocity else 1.0
         return np.clip([-2.0 * np.sign(energy) * direction], -2, 2)
+
+    def state(self, env: gymnasium.Env) -> np.ndarray:
+        """Angle and velocity."""
+        pendulum = env.unwrapped
+        assert isinstance(pendulum, PendulumEnv) and pendulum.state is not None
+        return np.array(pendulum.state, np.float64)
+
+    def put_back(self, env: gymnasium.Env, state: np.ndarray) -> None:
+        """See :class:`RestorableTask`."""
+        put_pendulum(env, *state)
 
     def picture(self, env: gymnasium.Env, size: int) -> np.ndarray:
         """Gymnasium's own picture at this angle, without the arrow that it draws for the torque."""
@@ -114,14 +125,14 @@ class Balance(GoalTask):
         return np.asarray(0.2 * x + 0.45 * velocity + 4.5 * angle + turning > 0, np.int64)
 
 
-def pendulum(num_worlds: int = 1, **settings: Any) -> GymnasiumWorld:
+def pendulum(num_worlds: int = 1, **settings: Any) -> RestorableWorld:
     """Gymnasium's ``Pendulum-v1`` from 64x64 pixels, its torque arrow hidden."""
 
     def make() -> gymnasium.Env:
         env = gymnasium.make("Pendulum-v1", render_mode="rgb_array")
         return env.env if isinstance(env, gymnasium.wrappers.TimeLimit) else env
 
-    return GymnasiumWorld(
+    return RestorableWorld(
         make,
         name="pendulum",
         num_worlds=num_worlds,

@@ -7,7 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from forethought.types import ActionSpec, ForethoughtError, Observation, World
+from forethought.types import (
+    ActionSpec,
+    ForethoughtError,
+    Observation,
+    Simulator,
+    Snapshot,
+    World,
+)
 from forethought.worlds.wrapped import Wrapped
 
 ACTIONS = (
@@ -61,6 +68,28 @@ class Compass(Wrapped):
     def step(self, actions: np.ndarray) -> Observation:
         """See :class:`forethought.types.World`."""
         return self.world.step(self._moves[actions])
+
+    def advance(self, actions: np.ndarray) -> None:
+        """See :class:`forethought.types.Simulator`."""
+        self._simulator.advance(self._moves[actions])
+
+    def snapshot(self) -> Snapshot:
+        """See :class:`forethought.types.Simulator`."""
+        return {**self._simulator.snapshot(), "owed": self._owed.copy()}
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """See :class:`forethought.types.Simulator`."""
+        self._simulator.restore({k: v for k, v in snapshot.items() if k != "owed"})
+        self.num_worlds, self._owed = self.world.num_worlds, snapshot["owed"].copy()
+
+    @property
+    def _simulator(self) -> Simulator:
+        if not isinstance(self.world, Simulator):
+            raise ForethoughtError(
+                f"world {self.world.name!r} cannot be put back to where it was, and so not by "
+                "compass either; see forethought.types.Simulator."
+            )
+        return self.world
 
     def oracle(self) -> np.ndarray:
         """See :class:`forethought.types.World`; what a direction misses is made up for later."""

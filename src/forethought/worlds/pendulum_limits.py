@@ -14,8 +14,9 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from forethought.worlds.adapter import GymnasiumConfig, GymnasiumWorld, sampled
+from forethought.worlds.adapter import GymnasiumConfig, sampled
 from forethought.worlds.classic import SwingUp, put_pendulum
+from forethought.worlds.restorable import RestorableWorld
 
 ANGLE_LIMIT = 0.37
 """Radians from hanging, either way, that tasks can be solved within."""
@@ -77,6 +78,15 @@ class HoldAside(SwingUp):
             "angle.from_hanging": from_hanging(observation),
         }
 
+    def state(self, env: gymnasium.Env) -> np.ndarray:
+        """Angle and velocity, and the angle of the goal."""
+        return np.append(super().state(env), _held(env).goal)
+
+    def put_back(self, env: gymnasium.Env, state: np.ndarray) -> None:
+        """See :class:`forethought.worlds.restorable.RestorableTask`."""
+        super().put_back(env, state[:2])
+        _held(env).goal = state[2]
+
     def group(self, generator: np.random.Generator) -> str:
         """All alike."""
         return ""
@@ -95,13 +105,13 @@ class HoldAside(SwingUp):
         return sampled(space, generator)
 
 
-def pendulum_limits(num_worlds: int = 1) -> GymnasiumWorld:
+def pendulum_limits(num_worlds: int = 1) -> RestorableWorld:
     """Gymnasium's ``Pendulum-v1`` from 64x64 pixels, near hanging."""
 
     def make() -> gymnasium.Env:
         return Held(gymnasium.make("Pendulum-v1", render_mode="rgb_array").unwrapped)
 
-    return GymnasiumWorld(
+    return RestorableWorld(
         make,
         name="pendulum_limits",
         num_worlds=num_worlds,

@@ -9,10 +9,11 @@ import gymnasium
 import numpy as np
 
 from forethought.types import Observation
-from forethought.worlds.adapter import GoalTask, GymnasiumConfig, GymnasiumWorld
+from forethought.worlds.adapter import GymnasiumConfig
+from forethought.worlds.restorable import RestorableTask, RestorableWorld
 
 
-class PlaceableTask(GoalTask):
+class PlaceableTask(RestorableTask):
     """A task whose start and goal can be told by the quantities of :meth:`GoalTask.truth`."""
 
     @abstractmethod
@@ -22,8 +23,8 @@ class PlaceableTask(GoalTask):
         """Sets the goal and puts the environment at the start; returns its observation."""
 
 
-class PlaceableWorld(GymnasiumWorld):
-    """A :class:`GymnasiumWorld` that is a :class:`forethought.types.Placeable`.
+class PlaceableWorld(RestorableWorld):
+    """A :class:`RestorableWorld` that is a :class:`forethought.types.Placeable`.
 
     Args:
         make: makes one environment.

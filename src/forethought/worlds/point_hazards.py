@@ -20,7 +20,7 @@ from gymnasium import spaces
 from jaxtyping import Bool, Float
 
 from forethought.types import ForethoughtError
-from forethought.worlds.adapter import GymnasiumConfig, GymnasiumWorld, sampled
+from forethought.worlds.adapter import GymnasiumConfig, sampled
 from forethought.worlds.placing import PlaceableTask, PlaceableWorld
 
 HAZARDS = np.array([[-0.55, 0.6], [-0.55, -0.6], [0.4, 0.0], [0.4, 1.2], [0.4, -1.2]])
@@ -97,6 +97,19 @@ class Point(gymnasium.Env[np.ndarray, np.ndarray]):
         self._data.qpos[:], self._data.qvel[:] = position, velocity
         return self._state()
 
+    @property
+    def physics(self) -> np.ndarray:
+        """All that MuJoCo goes on from: places, velocities, where its solver begins, the time."""
+        data = self._data
+        return np.concatenate([data.qpos, data.qvel, data.qacc_warmstart, [data.time]])
+
+    def go_on_from(self, physics: np.ndarray) -> None:
+        """Puts the point back to what :attr:`physics` was."""
+        self._mujoco.mj_resetData(self._model, self._data)
+        data = self._data
+        data.qpos[:], data.qvel[:], data.qacc_warmstart[:] = np.split(physics[:6], 3)
+        data.time = physics[6]
+
     def _state(self) -> np.ndarray:
         velocity = self._data.qvel
         return np.concatenate([self._data.qpos, velocity, [np.hypot(*velocity)]])
@@ -138,6 +151,15 @@ class CrossOver(PlaceableTask):
         )
         return point.put(position, velocity)
 
+    def state(self, env: gymnasium.Env) -> np.ndarray:
+        """Physics, and where the goal is."""
+        return np.concatenate([_point(env).physics, _point(env).target])
+
+    def put_back(self, env: gymnasium.Env, state: np.ndarray) -> None:
+        """See :class:`RestorableTask`."""
+        _point(env).go_on_from(state[:-2])
+        _point(env).target = state[-2:]
+
     def succeeded(self, env: gymnasium.Env, observation: np.ndarray, goal: np.ndarray) -> bool:
         """Within ``REACH_RADIUS`` of the goal."""
         return bool(np.linalg.norm(observation[:2] - goal[:2]) < REACH_RADIUS)
@@ -170,7 +192,7 @@ class CrossOver(PlaceableTask):
         return np.sign(action) * _STRONGEST if generator.random() < 0.5 else action
 
 
-def point_hazards(num_worlds: int = 1) -> GymnasiumWorld:
+def point_hazards(num_worlds: int = 1) -> RestorableWorld:
     """A heavy point among five hazards, observed as a state vector at 20 steps per second.
 
     Raises:

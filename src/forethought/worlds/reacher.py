@@ -15,7 +15,7 @@ from gymnasium import spaces
 from jaxtyping import Float, UInt8
 
 from forethought.types import ForethoughtError
-from forethought.worlds.adapter import GymnasiumConfig, GymnasiumWorld, reduced
+from forethought.worlds.adapter import GymnasiumConfig, reduced
 from forethought.worlds.placing import PlaceableTask, PlaceableWorld
 
 REACH_RADIUS = 0.03
@@ -84,6 +84,20 @@ class Arm(gymnasium.Wrapper):
         return self.joints
 
     @property
+    def physics(self) -> Float[np.ndarray, " 13"]:
+        """All that MuJoCo goes on from: places, velocities, where its solver begins, the time."""
+        inner: Any = self.unwrapped
+        data = inner.data
+        return np.concatenate([data.qpos, data.qvel, data.qacc_warmstart, [data.time]])
+
+    def go_on_from(self, physics: Float[np.ndarray, " 13"]) -> None:
+        """Puts the arm back to what :attr:`physics` was."""
+        inner: Any = self.unwrapped
+        places, velocities, solver = np.split(physics[:12], 3)
+        inner.set_state(places, velocities)
+        inner.data.qacc_warmstart[:], inner.data.time = solver, physics[12]
+
+    @property
     def joints(self) -> Float[np.ndarray, " 6"]:
         """What :data:`JOINTS` names."""
         (shoulder, elbow), velocities = self.angles, self.velocities
@@ -137,6 +151,15 @@ class TakePose(PlaceableTask):
         )
         return arm.put(angles, np.array([start["shoulder.velocity"], start["elbow.velocity"]]))
 
+    def state(self, env: gymnasium.Env) -> np.ndarray:
+        """Physics, and the pose of the goal."""
+        return np.concatenate([_arm(env).physics, _arm(env).goal])
+
+    def put_back(self, env: gymnasium.Env, state: np.ndarray) -> None:
+        """See :class:`RestorableTask`."""
+        _arm(env).go_on_from(state[:-2])
+        _arm(env).goal = state[-2:]
+
     def succeeded(self, env: gymnasium.Env, observation: np.ndarray, goal: np.ndarray) -> bool:
         """Fingertip within ``REACH_RADIUS``."""
         arm = _arm(env)
@@ -163,7 +186,7 @@ class TakePose(PlaceableTask):
         return _camera().picture(_arm(env).angles, size)
 
 
-def reacher(num_worlds: int = 1, **settings: Any) -> GymnasiumWorld:
+def reacher(num_worlds: int = 1, **settings: Any) -> RestorableWorld:
     """Gymnasium's ``Reacher-v5`` from 64x64 pixels, at 25 steps per second.
 
     Raises:
@@ -180,7 +203,7 @@ def reacher(num_worlds: int = 1, **settings: Any) -> GymnasiumWorld:
     )
 
 
-def reacher_joints(num_worlds: int = 1) -> GymnasiumWorld:
+def reacher_joints(num_worlds: int = 1) -> RestorableWorld:
     """The same arm from what the encoders of its joints tell; nothing is drawn.
 
     Raises:

@@ -16,7 +16,14 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
-from forethought.types import ActionSpec, ArraySpec, ForethoughtError, Observation, Signature
+from forethought.types import (
+    ActionSpec,
+    ArraySpec,
+    ForethoughtError,
+    Observation,
+    Signature,
+    Snapshot,
+)
 from forethought.worlds.maze_layout import (
     Grid,
     Routes,
@@ -29,6 +36,7 @@ from forethought.worlds.maze_layout import (
 )
 from forethought.worlds.picture import CAMERA, SIZE, dot, paint
 from forethought.worlds.walking import Walkers
+from forethought.worlds.walls import Walls
 
 HELD_OUT_SEEDS = 1_000_000
 """Tasks of this seed or more have layouts that no recording shows."""
@@ -172,10 +180,37 @@ class RoomsMaze:
 
     def step(self, actions: np.ndarray) -> Observation:
         """See :class:`forethought.types.World`."""
+        self.advance(actions)
+        return self.observe()
+
+    def advance(self, actions: np.ndarray) -> None:
+        """See :class:`forethought.types.Simulator`."""
         limit = self.config.max_step
         push = np.clip(np.asarray(actions, np.float64), -limit, limit)
         self.position = self.walls.slide(self.position, push)
-        return self.observe()
+
+    def snapshot(self) -> Snapshot:
+        """See :class:`forethought.types.Simulator`."""
+        return {
+            "seed": np.array(self.seeds),
+            "doors": self.doors.copy(),
+            "position": self.position.copy(),
+            "goal": self._goal.copy(),
+            "band": np.array(self._bands),
+            "walls.low": np.array(self.walls.low),
+            "walls.high": np.array(self.walls.high),
+            "background": self._background.copy(),
+        }
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """See :class:`forethought.types.Simulator`."""
+        self.num_worlds = len(snapshot["position"])
+        self.seeds = tuple(snapshot["seed"].tolist())
+        self.doors, self.position = snapshot["doors"], snapshot["position"].copy()
+        self._goal, self._bands = snapshot["goal"], snapshot["band"].tolist()
+        self.walls = Walls(low=snapshot["walls.low"], high=snapshot["walls.high"])
+        self._background = snapshot["background"]
+        self.__dict__.pop("_routes", None)
 
     def observe(self) -> Observation:
         """See :class:`forethought.types.World`."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from forethought.types import ActionSpec, ArraySpec, Observation, Signature
+from forethought.types import ActionSpec, ArraySpec, Observation, Signature, Snapshot
 from forethought.worlds.picture import CAMERA, DOT, FLOOR, SIZE, WALL
 from forethought.worlds.walking import Walkers
 
@@ -213,8 +213,31 @@ class TwoRooms:
 
     def step(self, actions: np.ndarray) -> Observation:
         """See :class:`forethought.types.World`."""
-        self.position = self.layout.move(self.position, np.asarray(actions, np.float64))
+        self.advance(actions)
         return self.observe()
+
+    def advance(self, actions: np.ndarray) -> None:
+        """See :class:`forethought.types.Simulator`."""
+        self.position = self.layout.move(self.position, np.asarray(actions, np.float64))
+
+    def snapshot(self) -> Snapshot:
+        """See :class:`forethought.types.Simulator`."""
+        return {
+            "seed": np.array(self.seeds),
+            "wall": self.layout.wall.copy(),
+            "door": self.layout.door.copy(),
+            "position": self.position.copy(),
+            "goal": self._goal.copy(),
+            "across": self._across.copy(),
+        }
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """See :class:`forethought.types.Simulator`."""
+        self.num_worlds = len(snapshot["position"])
+        self.seeds = tuple(snapshot["seed"].tolist())
+        self.layout = Layout(wall=snapshot["wall"], door=snapshot["door"], config=self.config)
+        self.position, self._goal = snapshot["position"].copy(), snapshot["goal"]
+        self._across = snapshot["across"]
 
     def observe(self) -> Observation:
         """See :class:`forethought.types.World`."""

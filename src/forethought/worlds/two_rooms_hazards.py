@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from forethought.types import ForethoughtError, Observation
+from forethought.types import ForethoughtError, Observation, Snapshot
 from forethought.worlds.picture import CAMERA, OBSTACLE, SIZE, disc, dot, paint
 from forethought.worlds.two_rooms import Layout, TwoRooms, TwoRoomsConfig, draw
 
@@ -131,8 +131,26 @@ class TwoRoomsHazards(TwoRooms):
 
     def step(self, actions: np.ndarray) -> Observation:
         """See :class:`forethought.types.World`."""
-        self._advance(np.asarray(actions, np.float64))
+        self.advance(actions)
         return self.observe()
+
+    def advance(self, actions: np.ndarray) -> None:
+        """See :class:`forethought.types.Simulator`."""
+        super().advance(actions)
+        period = 2 * np.ptp(self.config.patrol_range)
+        self._way = (self._way + self.config.patrol_speed) % period
+
+    def snapshot(self) -> Snapshot:
+        """See :class:`forethought.types.Simulator`."""
+        hazards = {"way": self._way, "goal_patrol": self._goal_patrol}
+        hazards["background"] = self._background
+        return {**super().snapshot(), **{name: value.copy() for name, value in hazards.items()}}
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """See :class:`forethought.types.Simulator`."""
+        super().restore(snapshot)
+        self._way, self._goal_patrol = snapshot["way"], snapshot["goal_patrol"]
+        self._background = snapshot["background"]
 
     def observe(self) -> Observation:
         """See :class:`forethought.types.World`."""
@@ -166,7 +184,7 @@ class TwoRoomsHazards(TwoRooms):
             away = ~other.succeeded()
             if not away.any():
                 break
-            other._advance(other.oracle())
+            other.advance(other.oracle())
             steps += away
         return steps
 
@@ -203,11 +221,6 @@ class TwoRoomsHazards(TwoRooms):
         way = (self._way[:, None] + c.patrol_speed * steps) % (2 * (bottom - top))
         y = bottom - np.abs(bottom - top - way)
         return np.stack([np.full_like(y, c.patrol_x), y], axis=-1)
-
-    def _advance(self, actions: np.ndarray) -> None:
-        self.position = self.layout.move(self.position, actions)
-        period = 2 * np.ptp(self.config.patrol_range)
-        self._way = (self._way + self.config.patrol_speed) % period
 
     # ------------------------------------------------------------------ the oracle's ways
 

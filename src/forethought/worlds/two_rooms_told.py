@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from forethought.types import ForethoughtError, Observation
+from forethought.types import ForethoughtError, Observation, Snapshot
 from forethought.worlds.picture import SIZE
 from forethought.worlds.two_rooms import FIXED, TwoRooms, TwoRoomsConfig
 
@@ -202,6 +202,17 @@ class TwoRoomsTold(TwoRooms):
             "in words. Draw tasks from seeds (DrawnTasks, TasksAtDistance), or measure the run in "
             "'two_rooms'."
         )
+
+    def snapshot(self) -> Snapshot:
+        """See :class:`forethought.types.Simulator`."""
+        place = np.array([self.places.index(one) for one in self._place])
+        return {**super().snapshot(), "place": place, "asked": np.array(self._asked)}
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """See :class:`forethought.types.Simulator`."""
+        super().restore(snapshot)
+        self._place = tuple(self.places[number] for number in snapshot["place"])
+        self._asked = snapshot["asked"].tolist()
 
     def succeeded(self) -> Bool[np.ndarray, " b"]:
         """In the place that is asked for."""

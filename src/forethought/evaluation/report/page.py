@@ -1,4 +1,4 @@
-"""A report page: one self-contained HTML file, without scripts or links to anywhere."""
+"""A report page: one self-contained HTML file, without scripts or links to elsewhere."""
 
 from __future__ import annotations
 
@@ -78,6 +78,7 @@ class Section:
         figures: wide pictures.
         gallery: small pictures side by side.
         warnings: set off in red.
+        links: other pages in the same folder, by what they are called: file name, and text.
     """
 
     title: str
@@ -86,6 +87,7 @@ class Section:
     figures: Sequence[Picture] = ()
     gallery: Sequence[Picture] = ()
     warnings: Sequence[str] = ()
+    links: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
