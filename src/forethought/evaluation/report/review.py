@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 import forethought
-from forethought.evaluation.report.page import Page, Section, Table, read_page, write_page
+from forethought.evaluation.report.page import Card, Page, Section, Table, read_page, write_page
 from forethought.types import ForethoughtError
 
 REVIEW = "review.html"
@@ -71,13 +71,22 @@ def review(run: Path) -> Path:
         run / REVIEW,
         title=f"What was measured of {run.name}",
         lead=first.lead,
-        cards=[card for page in list(pages.values())[:4] for card in page.cards[:3]],
+        cards=[*first.cards[:3], *_headlines(dict(list(pages.items())[1:]))],
         sections=[
             *_protocol(run),
             *(one for part, page in pages.items() for one in _told(part, page)),
             _again(run, pages),
         ],
     )
+
+
+def _headlines(pages: Mapping[Part, Page]) -> Sequence[Card]:
+    """The first card of each page, by the name of its part."""
+    return [
+        replace(page.cards[0], label=f"{part.title.lower()}: {page.cards[0].label}")
+        for part, page in pages.items()
+        if page.cards
+    ]
 
 
 def _parts(run: Path) -> Sequence[Part]:
