@@ -5,6 +5,7 @@ from forethought.world_model.diagnostics import CollapseReport, collapse_report,
 from forethought.world_model.ensemble import EnsembleConfig
 from forethought.world_model.fast import FastConfig, FastWorldModel, accelerate
 from forethought.world_model.flops import unroll_flops
+from forethought.world_model.grid_memory import GridMemoryConfig
 from forethought.world_model.hierarchy import (
     GridPriorConfig,
     HierarchyConfig,
@@ -48,6 +49,7 @@ __all__ = [
     "FastWorldModel",
     "GRUConfig",
     "GridInverseDynamicsConfig",
+    "GridMemoryConfig",
     "GridPredictorConfig",
     "GridPriorConfig",
     "HierarchyConfig",
