@@ -10,6 +10,7 @@ from forethought.recipes.recipe import Recipe, Recording
 from forethought.types import Signature
 from forethought.world_model import (
     GridMemoryConfig,
+    MovingTokensConfig,
     TemporalVarianceConfig,
     VICRegConfig,
     WorldModelConfig,
@@ -34,7 +35,7 @@ def _training(signature: Signature) -> TrainConfig:
             perception=PerceptionConfig(
                 encoders={camera: GridCNNConfig(width=24, patch=2, channels=(24, 48))}
             ),
-            predictor=GridMemoryConfig(channels=48, hidden=64, window=19),
+            predictor=GridMemoryConfig(channels=40, hidden=48, window=19),
         ),
         objective=VideoConfig(
             optimiser=OptimiserConfig(
@@ -43,7 +44,8 @@ def _training(signature: Signature) -> TrainConfig:
             error=SquaredError(),
             each_step=8.0,
             regularisers=(
-                VICRegConfig(weight=1.0, covariance=0.25, pool_tokens=True),
+                VICRegConfig(weight=0.5, covariance=0.25, pool_tokens=True),
+                MovingTokensConfig(weight=1.0, covariance=0.25, tokens=6),
                 TemporalVarianceConfig(weight=1.0, share=0.5, moving_tokens=4.0),
             ),
         ),

@@ -33,8 +33,8 @@ class GridMemoryConfig(PredictorConfig):
         ForethoughtError: a window below one.
     """
 
-    channels: int = 48
-    hidden: int = 64
+    channels: int = 40
+    hidden: int = 48
     window: int = 20
 
     def __post_init__(self) -> None:
@@ -63,15 +63,16 @@ class GridMemory(Predictor):
         super().__init__()
         self.window, self.side, channels = config.window, side, config.channels
         self.place = GridPlaces(side)
-        self.entrance = nn.Conv2d(width + 2, 3 * channels, 3, padding=1)
+        self.entrance = nn.Conv2d(width + 2, 3 * channels, 1)
         self.action = nn.Linear(action_width, 3 * channels, bias=False)
         self.recall = nn.Conv2d(channels, 3 * channels, 3, padding=1)
         self.readout = nn.Sequential(
             nn.Conv2d(channels + width + 2, config.hidden, 3, padding=1),
             nn.GELU(),
-            nn.Conv2d(config.hidden, width, 3, padding=1),
+            nn.Conv2d(config.hidden, width, 1),
         )
         last = self.readout[-1]
+        self._begin_remembering()
         with torch.no_grad():
             for parameter in last.parameters():
                 parameter.mul_(0.1)
@@ -120,6 +121,19 @@ class GridMemory(Predictor):
             memory = self._remember(step, memory)
             after.append(memory)
         return torch.stack(after, dim=1)
+
+    @torch.no_grad()
+    def _begin_remembering(self) -> None:
+        """Places begin with memories of every length up to the window (Tallec and Ollivier, 2018).
+
+        With gates half open, half of what was seen would be gone with each step, and credit too.
+        """
+        channels = self.recall.in_channels
+        times = torch.rand(channels) * max(1.0, self.window - 2.0) + 1.0
+        assert self.entrance.bias is not None and self.recall.bias is not None
+        self.entrance.bias.zero_()
+        self.recall.bias.zero_()
+        self.entrance.bias[channels : 2 * channels] = times.log()
 
     def _told(
         self, latents: Float[Tensor, "n k d"], actions: Float[Tensor, "n a"]

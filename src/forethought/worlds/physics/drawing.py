@@ -7,7 +7,6 @@ from jaxtyping import Float, UInt8
 
 from forethought.worlds.physics.scene import (
     FLOOR,
-    LENGTH,
     SIZE,
     Bar,
     Form,
@@ -18,7 +17,7 @@ from forethought.worlds.physics.scene import (
     Thing,
 )
 
-GROUND, SKY, SOLID, VEIL, HAND, DARK = 205, 225, 60, 120, 20, 0
+GROUND, SKY, SOLID, VEIL, HAND = 205, 225, 60, 120, 20
 HIGH, LOW = 235, 35
 COLOURS = {
     "red": (HIGH, LOW, LOW),
@@ -50,8 +49,6 @@ def draw(scene: Scene, motion: Motion) -> UInt8[np.ndarray, "t 32 32 3"]:
     for frame in range(scene.length):
         for screen in scene.screens:
             _draw_screen(frames[frame], screen, frame)
-    first, last = scene.dark
-    frames[first:last] = DARK
     return (frames + np.float32(0.5)).astype(np.uint8)
 
 
@@ -117,8 +114,3 @@ def _draw_screen(frame: Float[np.ndarray, "32 32 3"], screen: Screen, number: in
     columns = slice(int(left) + cut[0], max(int(left) + cut[0], int(right) - cut[2]))
     rows = slice(int(top) + cut[1], max(int(top) + cut[1], int(bottom) - cut[3]))
     frame[rows, columns] = VEIL
-
-
-def blank(length: int = LENGTH) -> UInt8[np.ndarray, "t 32 32 3"]:
-    """Frames in the dark."""
-    return np.full((length, SIZE, SIZE, 3), DARK, np.uint8)

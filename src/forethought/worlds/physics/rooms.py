@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from forethought.worlds.physics.drawing import DARK
 from forethought.worlds.physics.scene import LENGTH
 from forethought.worlds.two_rooms import SIZE, Layout, TwoRoomsConfig, draw
 
@@ -16,6 +15,9 @@ STEPS = 3
 """World steps between frames."""
 REACH = 7.5
 """Pixels of the 64x64 picture from the dot's middle beyond which it changes nothing."""
+DARK_FRAMES = 5
+"""How long the lights are out. They always are for as long, and dim in the frame before: when they
+go out cannot be foreseen, when they come back can."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +29,7 @@ class RoomScene:
         door: y of the door.
         start: of the dot.
         step: what is asked of it in each world step; it slides along what stops it.
-        dark: frames without light, from the first to before the second.
+        dark: the first frame without light; None where the lights stay on.
         length: frames.
     """
 
@@ -35,7 +37,7 @@ class RoomScene:
     door: float
     start: tuple[float, float]
     step: tuple[float, float]
-    dark: tuple[int, int] = (0, 0)
+    dark: int | None = None
     length: int = LENGTH
 
     def layout(self, count: int) -> Layout:
@@ -64,7 +66,9 @@ def picture(scene: RoomScene, way: Float[np.ndarray, "t 2"]) -> UInt8[np.ndarray
     tiles = large.reshape(len(way), half, 2, half, 2, 3)
     # Added up in whole numbers, so that a mirror image of it is one in every bit.
     frames = ((tiles.sum((2, 4)) + 2) // 4).astype(np.uint8)
-    frames[scene.dark[0] : scene.dark[1]] = DARK
+    if scene.dark is not None:
+        frames[scene.dark - 1] //= 2
+        frames[scene.dark : scene.dark + DARK_FRAMES] = 0
     return frames
 
 
@@ -91,12 +95,6 @@ def draw_rooms(generator: np.random.Generator, *, length: int = LENGTH) -> RoomS
         door=door,
         start=start,
         step=(speed * np.cos(heading), speed * np.sin(heading)),
-        dark=draw_dark(generator, length) if generator.random() < 0.7 else (0, 0),
+        dark=int(generator.integers(3, length - DARK_FRAMES)) if generator.random() < 0.7 else None,
         length=length,
     )
-
-
-def draw_dark(generator: np.random.Generator, length: int) -> tuple[int, int]:
-    """When the lights are out."""
-    first = int(generator.integers(3, length - 5))
-    return first, min(length - 2, first + int(generator.integers(2, 8)))

@@ -113,7 +113,6 @@ class Scene:
         things: what moves.
         walls: what stands.
         screens: what hides.
-        dark: frames in which nothing is seen at all, from the first to before the second.
         gravity: pixels per frame and frame; 0 for scenes seen from above.
         length: frames.
     """
@@ -121,7 +120,6 @@ class Scene:
     things: tuple[Thing, ...]
     walls: tuple[Bar, ...] = ()
     screens: tuple[Screen, ...] = ()
-    dark: tuple[int, int] = (0, 0)
     gravity: float = 0.0
     length: int = LENGTH
 
@@ -183,9 +181,6 @@ def hidden(scene: Scene, motion: Motion) -> Bool[np.ndarray, "t n"]:
     """Whether each thing is wholly out of sight, frame by frame."""
     out = np.zeros(motion.position.shape[:2], bool)
     for frame in range(scene.length):
-        if scene.dark[0] <= frame < scene.dark[1]:
-            out[frame] = True
-            continue
         for number, thing in enumerate(scene.things):
             low, high = (
                 motion.position[frame, number] - thing.radius - 0.5,

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, UInt8
 
 from forethought.types import ActionSpec, ArraySpec, Observation, Signature
 from forethought.worlds.physics.drawing import COLOURS, draw
-from forethought.worlds.physics.rooms import draw_dark, draw_rooms, picture
+from forethought.worlds.physics.rooms import DARK_FRAMES, draw_rooms, picture
 from forethought.worlds.physics.scene import (
     FLOOR,
     LENGTH,
@@ -73,7 +73,8 @@ def possible(seed: int) -> Film:
         scene = draw_rooms(generator)
         way = scene.way()
         dark = np.zeros(scene.length, bool)
-        dark[scene.dark[0] : scene.dark[1]] = True
+        if scene.dark is not None:
+            dark[scene.dark : scene.dark + DARK_FRAMES] = True
         speed = np.gradient(way, axis=0)
         return Film(frames=picture(scene, way), position=way / 2, velocity=speed / 2, hidden=dark)
     if kind < CHANCES["rooms"] + CHANCES["falling"]:
@@ -91,8 +92,7 @@ def draw_sliding(generator: np.random.Generator) -> Scene:
         walls = _walls(generator, screens)
         count = int(generator.choice([1, 2, 3], p=[0.4, 0.45, 0.15]))
         things = tuple(_slider(generator, screens) for _ in range(count))
-        dark = draw_dark(generator, LENGTH) if generator.random() < 0.08 else (0, 0)
-        scene = Scene(things=things, walls=walls, screens=screens, dark=dark)
+        scene = Scene(things=things, walls=walls, screens=screens)
         if free(scene):
             return scene
 
@@ -159,7 +159,9 @@ def _walls(generator: np.random.Generator, screens: Sequence[Screen]) -> tuple[B
         later = [one for one in screens if one.growth is not Growth.ALWAYS]
         if later and generator.random() < 0.7:
             bar = later[int(generator.integers(len(later)))].bar
-            low = np.clip(np.round(generator.uniform(bar.low, bar.high) - np.array(size) / 2), 0, 29)
+            low = np.clip(
+                np.round(generator.uniform(bar.low, bar.high) - np.array(size) / 2), 0, 29
+            )
         walls.append(
             Bar(
                 low=(float(low[0]), float(low[1])),
