@@ -202,7 +202,7 @@ _worlds = {
         ),
         WorldEntry(
             name="physics",
-            description="things that slide, bounce, fall and are hidden, 32x32 pixels: to be watched",
+            description="things that slide, bounce, fall and hide, 32x32 pixels: to be watched",
             make=_physics,
         ),
     )

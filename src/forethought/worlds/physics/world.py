@@ -16,7 +16,6 @@ from forethought.types import ActionSpec, ArraySpec, Observation, Signature
 from forethought.worlds.physics.drawing import COLOURS, draw
 from forethought.worlds.physics.rooms import DARK_FRAMES, draw_rooms, picture
 from forethought.worlds.physics.scene import (
-    FLOOR,
     LENGTH,
     SIZE,
     Bar,
@@ -107,7 +106,7 @@ def _slider(generator: np.random.Generator, screens: Sequence[Screen]) -> Thing:
         speed = 0.0
     elif way < 0.55:
         heading = generator.integers(4) * np.pi / 2
-    if screens and 0.2 <= way and generator.random() < 0.6:
+    if screens and way >= 0.2 and generator.random() < 0.6:
         bar = screens[int(generator.integers(len(screens)))].bar
         aim = generator.uniform(bar.low, bar.high)
         if way < 0.55:
@@ -302,7 +301,7 @@ class Physics:
         return np.zeros(self.num_worlds, bool)
 
     def truth(self) -> Mapping[str, np.ndarray]:
-        """Of the first thing of each clip: where, how fast (per frame), and whether out of sight."""
+        """Of the first thing of a clip: where, how fast (per frame), and whether out of sight."""
         now = self._frame
         rows = [
             (*one.position[now], *one.velocity[now], float(one.hidden[now])) for one in self._films
