@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from forethought.config import register
 from forethought.data.windows import WindowSampler
 from forethought.learning.jepa import JEPAConfig, JEPAStage, Regularisers
+from forethought.learning.masks import MaskConfig
 from forethought.types import ForethoughtError
 from forethought.world_model.targets import Target
 from forethought.world_model.world_model import WorldModel
@@ -31,6 +32,9 @@ class VideoConfig(JEPAConfig):
     Attributes:
         horizon: one, since nothing is rolled out.
         each_step: weight of the prediction error.
+        masks: what of a clip the predictor is not shown while it foresees all of it; None to show
+            it everything. Memory is then asked for in every clip, and not only where something
+            happens to pass behind something else.
 
     Raises:
         ForethoughtError: another horizon, or no weight.
@@ -38,6 +42,7 @@ class VideoConfig(JEPAConfig):
 
     horizon: int = 1
     each_step: float = 1.0
+    masks: MaskConfig | None = None
 
     def __post_init__(self) -> None:
         if self.horizon != 1 or self.each_step <= 0:
@@ -64,6 +69,7 @@ class VideoStage(JEPAStage):
     """Trains a world model on clips, without a rollout; see :class:`JEPAStage`."""
 
     label = "video model"
+    config: VideoConfig
 
     def loss(self, generator: torch.Generator) -> tuple[Float[Tensor, ""], Mapping[str, Tensor]]:
         """See :class:`Stage`."""
@@ -75,7 +81,7 @@ class VideoStage(JEPAStage):
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.frozen_encoder):
             latents = model.encode(observation)
         targets = self.target(observation, latents)
-        ahead = model.each(latents[:, :-1], actions)
+        ahead = model.each(self._shown(latents[:, :-1], generator), actions)
         told = latents[:, :-1].expand_as(ahead)
         pairs = torch.stack([told, ahead], dim=3).flatten(0, 2)
         came = torch.stack([targets[:, :-1], targets[:, 1:]], dim=2).flatten(0, 1)
@@ -89,3 +95,13 @@ class VideoStage(JEPAStage):
             error = (targets[:, 1:] - ahead).square().mean()
         parts = {name: value.detach() for name, value in terms.items()}
         return loss, {"prediction": prediction.detach(), "copy_share": error / copy, **parts}
+
+    def _shown(
+        self, latents: Float[Tensor, "b t k d"], generator: torch.Generator
+    ) -> Float[Tensor, "b t k d"]:
+        """What the predictor is shown of clips: hidden tokens are zero."""
+        masks = self.config.masks
+        if masks is None:
+            return latents
+        hidden = masks.draw(*latents.shape[:3], generator).to(latents.device)
+        return latents.masked_fill(hidden[..., None], 0.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from forethought.data.record import TRUTH
 from forethought.learning import OptimiserConfig, ProbeTrainingConfig, SquaredError, TrainConfig
+from forethought.learning.masks import PassingMasks
 from forethought.learning.video import VideoConfig
 from forethought.perception import GridCNNConfig, PerceptionConfig
 from forethought.recipes.recipe import Recipe, Recording
@@ -43,6 +44,7 @@ def _training(signature: Signature) -> TrainConfig:
             ),
             error=SquaredError(),
             each_step=8.0,
+            masks=PassingMasks(),
             regularisers=(
                 VICRegConfig(weight=0.5, covariance=0.25, pool_tokens=True),
                 MovingTokensConfig(weight=1.0, covariance=0.25, tokens=6),

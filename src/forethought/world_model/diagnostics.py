@@ -106,9 +106,9 @@ def inverse_dynamics_r2(
 ) -> float:
     """R2 of actions from successive latents by ridge regression, fitted on half of the clips.
 
-    NaN where nothing was ever done. The change and the state are both offered. Latents wider than an eighth of the examples are
-    projected at random, and the best of a few penalties counts: the readout must not fail for want
-    of examples.
+    NaN where nothing was ever done. The change and the state are both offered. Latents wider than
+    an eighth of the examples are projected at random, and the best of a few penalties counts: the
+    readout must not fail for want of examples.
     """
     flat = latents.flatten(2)
     most = max(8, flat.shape[0] * flat.shape[1] // 8)

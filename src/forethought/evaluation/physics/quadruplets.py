@@ -76,7 +76,7 @@ class Block:
         )
 
     def pair(self, seed: int) -> tuple[Frames, Frames]:
-        """A possible clip and an impossible one; two seeds, one after the other, share four clips."""
+        """A possible clip and an impossible one; seeds 0 and 1, 2 and 3, ... share four clips."""
         return self.quadruplet(seed // 2).pair(seed % 2)
 
 

@@ -98,7 +98,7 @@ class WorldModelSurprise:
         world_model, actions = self.model.world_model, self._still(latents)[:, :-1]
         predictor = world_model.predictor
         if isinstance(predictor, FrameTransformer):
-            # What a model of tokens foresees is a distribution; its surprise is minus its logarithm.
+            # It foresees a distribution over tokens; surprise is minus its logarithm.
             return predictor.nats(latents, actions).mean(-1)
         ahead = world_model.each(latents[:, :-1], actions).mean(0)
         return (ahead - latents[:, 1:]).abs().mean((2, 3))

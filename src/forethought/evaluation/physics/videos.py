@@ -1,7 +1,7 @@
 """Matched clips of published benchmarks, from folders as they are handed out.
 
-IntPhys (Riochet et al., 2018), GRASP (Jassim et al., 2024) and InfLevel (Weihs et al., 2022), paired
-as Garrido et al. (2025) pair them. Nothing is downloaded: the data are their owners'.
+IntPhys (Riochet et al., 2018), GRASP (Jassim et al., 2024) and InfLevel (Weihs et al., 2022), in
+the pairs of Garrido et al. (2025). Nothing is downloaded: the data are their owners'.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def grasp(folder: Path, size: tuple[int, int], frames: int) -> Iterator[Pairs]:
 
 
 def inflevel(folder: Path, size: tuple[int, int], frames: int) -> Iterator[Pairs]:
-    """InfLevel-lab: the videos, and beside them ``continuity.csv``, ``solidity.csv``, ``gravity.csv``.
+    """InfLevel-lab: videos, and tables ``continuity.csv``, ``solidity.csv``, ``gravity.csv``.
 
     The tables are those of github.com/facebookresearch/jepa-intuitive-physics: a pair a line, with
     the videos' paths, where priming ends and which of the two is possible. What comes before the
