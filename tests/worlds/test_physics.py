@@ -89,9 +89,7 @@ def test_what_is_let_go_falls_until_something_is_under_it() -> None:
 
 def test_what_is_behind_a_screen_is_not_seen() -> None:
     """Things that are called hidden leave no trace in the picture."""
-    screen = Screen(
-        bar=Bar(low=(12.0, 0.0), high=(22.0, 32.0)), growth=Growth.MIDDLE_X, up=4, down=15
-    )
+    screen = Screen(bar=Bar(low=(12.0, 0.0), high=(22.0, 32.0)), growth=Growth.MIDDLE_X, up=4)
     scene = Scene(things=(thing(position=(5.0, 16.0), velocity=(1.4, 0.0)),), screens=(screen,))
     motion = simulate(scene)
     out = hidden(scene, motion)[:, 0]
@@ -100,7 +98,7 @@ def test_what_is_behind_a_screen_is_not_seen() -> None:
 
 
 def test_screens_come_and_go() -> None:
-    screen = Screen(bar=Bar(low=(0, 0), high=(8, 8)), growth=Growth.LEFT, up=6, down=12)
+    screen = Screen(bar=Bar(low=(0, 0), high=(8, 8)), growth=Growth.LEFT, up=4, goes=True)
     covers = [screen.cover(frame) for frame in range(LENGTH)]
-    assert covers[:3] == [0, 0, 0] and covers[6:12] == [1] * 6 and covers[15:] == [0] * 5
-    assert all(later > earlier for earlier, later in pairwise(covers[2:7]))
+    assert covers[4:9] == [1] * 5 and covers[13:] == [0] * 7
+    assert all(later > earlier for earlier, later in pairwise(covers[:5]))

@@ -47,7 +47,7 @@ def _training(signature: Signature) -> TrainConfig:
             masks=PassingMasks(),
             regularisers=(
                 VICRegConfig(weight=0.5, covariance=0.25, pool_tokens=True),
-                MovingTokensConfig(weight=1.0, covariance=0.25, tokens=6),
+                MovingTokensConfig(weight=1.0, covariance=0.25, tokens=10),
                 TemporalVarianceConfig(weight=1.0, share=0.5, moving_tokens=4.0),
             ),
         ),

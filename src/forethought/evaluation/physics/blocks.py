@@ -40,8 +40,6 @@ UPRIGHT = tuple(Form)
 EVEN = (Form.DISC, Form.SQUARE)
 """Forms that look the same upside down."""
 EXCHANGES = ((1, 0, 2), (2, 1, 0), (0, 2, 1), (1, 2, 0), (2, 0, 1))
-FOR_GOOD = 2 * LENGTH
-"""Down so late that a screen that has come up stays."""
 
 
 # --------------------------------------------------------------------------------------- pieces
@@ -75,8 +73,7 @@ def _curtain(
     if not falls and generator.random() < 0.3:
         return Screen(bar=bar)
     growth = Growth.MIDDLE_X if generator.random() < 0.5 else Growth.MIDDLE_Y
-    up = int(generator.integers(1, 5))
-    return Screen(bar=bar, growth=growth, up=up, down=FOR_GOOD)
+    return Screen(bar=bar, growth=growth, up=int(generator.integers(2, 5)))
 
 
 def _perhaps_turned(
@@ -120,15 +117,14 @@ def _unveiled(
     symmetry: Callable[[np.ndarray], np.ndarray],
 ) -> Quadruplet | None:
     """Screens before both halves come and go."""
-    up = int(generator.integers(5, 8))
-    down = up + int(generator.integers(3, 7))
+    up = int(generator.integers(3, 7))
     growth = (Growth.TOP, Growth.BOTTOM, Growth.MIDDLE_Y, Growth.MIDDLE_X)[generator.integers(4)]
     inner = float(generator.integers(14, 17))
     bars = (
         Bar(low=(0.0, 0.0), high=(inner, float(SIZE))),
         Bar(low=(SIZE - inner, 0.0), high=(float(SIZE), float(SIZE))),
     )
-    screens = tuple(Screen(bar=bar, growth=growth, up=up, down=down) for bar in bars)
+    screens = tuple(Screen(bar=bar, growth=growth, up=up, goes=True) for bar in bars)
     frames = _frames(Scene(things=things, screens=screens))
     return None if frames is None else crosswise(frames, symmetry)
 
@@ -194,7 +190,8 @@ def _behind_the_screen(generator: np.random.Generator) -> Quadruplet | None:
     moving = _through(generator, thing, lane)
     other = replace(moving, position=(moving.position[0], SIZE - lane))
     curtain = _curtain(generator, left, right, falls=True)
-    curtain = replace(curtain, up=int(generator.integers(3, 5)), frames=2)
+    growth = (Growth.MIDDLE_Y, Growth.LEFT)[generator.integers(2)]
+    curtain = replace(curtain, growth=growth, up=int(generator.integers(3, 5)))
     scene = Scene(things=(moving, other), walls=(wall,), screens=(curtain,))
     return _lanes(generator, scene)
 
@@ -222,8 +219,7 @@ def _let_go(generator: np.random.Generator) -> Quadruplet | None:
     screen = Screen(
         bar=Bar(low=(0.0, float(top)), high=(float(SIZE), float(SIZE))),
         growth=(Growth.BOTTOM, Growth.MIDDLE_X, Growth.MIDDLE_Y)[generator.integers(3)],
-        up=int(generator.integers(4, release)),
-        down=FOR_GOOD,
+        up=int(generator.integers(3, release)),
     )
     scene = Scene(things=tuple(held), walls=tuple(walls), screens=(screen,), gravity=GRAVITY)
     frames = _frames(scene)
@@ -277,9 +273,7 @@ def _passes_on(generator: np.random.Generator) -> Quadruplet | None:
     thing = _thing(generator)
     coming = _through(generator, thing, lane)
     resting = replace(thing, position=(SIZE / 2, lane))
-    curtain = replace(
-        _curtain(generator, SIZE // 2 - half, SIZE // 2 + half, falls=True), up=3, frames=2
-    )
+    curtain = _curtain(generator, SIZE // 2 - half, SIZE // 2 + half, falls=True)
     scene = Scene(things=(coming, resting), screens=(curtain,))
     frames, side = _perhaps_turned(generator, _frames(scene))
     return None if frames is None else crosswise(frames, upside_down if side else mirrored)
@@ -322,7 +316,7 @@ def _keeps_form(generator: np.random.Generator) -> Quadruplet | None:
     )
     growth = (Growth.ALWAYS, Growth.MIDDLE_X, Growth.MIDDLE_Y)[generator.integers(3)]
     bar = Bar(low=(0.0, float(SIZE // 2 - half)), high=(float(SIZE), float(SIZE // 2 + half)))
-    screen = Screen(bar=bar, growth=growth, up=int(generator.integers(1, 5)), down=FOR_GOOD)
+    screen = Screen(bar=bar, growth=growth, up=int(generator.integers(2, 5)))
     frames = _frames(Scene(things=things, screens=(screen,)))
     return None if frames is None else crosswise(frames, mirrored)
 

@@ -9,7 +9,7 @@ REACH = 3
 BLOCK, STRIDE = 4, 2
 NOISE = 2.0
 """Mean change of a block, in levels, that is no motion."""
-LIGHT = 0.1
+LIGHT = 0.04
 """Share of its brightness by which a picture may change if motion is to be seen in it."""
 CLIPS_AT_ONCE = 25
 

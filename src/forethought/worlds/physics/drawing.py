@@ -17,7 +17,7 @@ from forethought.worlds.physics.scene import (
     Thing,
 )
 
-GROUND, SKY, SOLID, VEIL, HAND = 205, 225, 60, 120, 20
+GROUND, SKY, SOLID, VEIL, PASSING_VEIL, HAND = 205, 225, 60, 120, 155, 20
 HIGH, LOW = 235, 35
 COLOURS = {
     "red": (HIGH, LOW, LOW),
@@ -113,4 +113,4 @@ def _draw_screen(frame: Float[np.ndarray, "32 32 3"], screen: Screen, number: in
     }[screen.growth]
     columns = slice(int(left) + cut[0], max(int(left) + cut[0], int(right) - cut[2]))
     rows = slice(int(top) + cut[1], max(int(top) + cut[1], int(bottom) - cut[3]))
-    frame[rows, columns] = VEIL
+    frame[rows, columns] = PASSING_VEIL if screen.goes else VEIL

@@ -16,8 +16,8 @@ STEPS = 3
 REACH = 7.5
 """Pixels of the 64x64 picture from the dot's middle beyond which it changes nothing."""
 DARK_FRAMES = 5
-"""How long the lights are out. They always are for as long, and dim in the frame before: when they
-go out cannot be foreseen, when they come back can."""
+"""How long the lights are out. They dim evenly from the first frame on, and go out at half of their
+light, so that it can be foreseen when; and they come back after as many frames each time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,9 @@ def picture(scene: RoomScene, way: Float[np.ndarray, "t 2"]) -> UInt8[np.ndarray
     # Added up in whole numbers, so that a mirror image of it is one in every bit.
     frames = ((tiles.sum((2, 4)) + 2) // 4).astype(np.uint8)
     if scene.dark is not None:
-        frames[scene.dark - 1] //= 2
+        for frame in range(scene.dark):
+            left = 2 * scene.dark - frame - 1
+            frames[frame] = frames[frame].astype(np.uint16) * left // (2 * scene.dark)
         frames[scene.dark : scene.dark + DARK_FRAMES] = 0
     return frames
 

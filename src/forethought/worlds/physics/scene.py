@@ -20,6 +20,8 @@ LENGTH = 20
 FLOOR = 29.0
 """y of the floor of scenes that are seen from the side."""
 SUBSTEPS = 10
+STAYS = 5
+"""Frames that a screen which comes and goes is up."""
 BOUNCE_WITH_GRAVITY = 0.3
 
 
@@ -81,28 +83,33 @@ class Growth(Enum):
 class Screen:
     """What hides all that lies behind it while it is up.
 
+    Nothing about it is a surprise: one that comes has begun to in the first frame, and goes on
+    evenly; one that will go again is of a lighter grey, and stays for :data:`STAYS` frames.
+
     Attributes:
         bar: the place that it covers; whole pixels.
         growth: from where it comes, and where it goes to.
         up: first frame at which it covers all of its place.
-        down: first frame at which it no longer does.
-        frames: that coming and going take.
+        goes: whether it goes again, as fast as it came.
     """
 
     bar: Bar
     growth: Growth = Growth.ALWAYS
     up: int = 0
-    down: int = LENGTH
-    frames: int = 3
+    goes: bool = False
+
+    @property
+    def down(self) -> int:
+        """First frame at which it no longer covers all of its place."""
+        return self.up + STAYS
 
     def cover(self, frame: int) -> float:
         """The share of its place that it covers in a frame."""
         if self.growth is Growth.ALWAYS:
             return 1.0
-        step = self.frames + 1
-        coming = 1 - (self.up - frame) / step
-        going = 1 - (frame - self.down + 1) / step
-        return float(np.clip(min(coming, going), 0.0, 1.0))
+        step = 1 / (self.up + 1)
+        going = 1 - (frame - self.down + 1) * step if self.goes else 1.0
+        return float(np.clip(min((frame + 1) * step, going), 0.0, 1.0))
 
 
 @dataclass(frozen=True, kw_only=True)

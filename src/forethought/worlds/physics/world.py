@@ -32,7 +32,7 @@ from forethought.worlds.picture import CAMERA
 
 FORMS = tuple(Form)
 PALETTE = tuple(COLOURS.values())
-CHANCES = {"rooms": 0.28, "falling": 0.24}
+CHANCES = {"rooms": 0.24, "falling": 0.22}
 """Shares of the kinds of clips; the others slide."""
 
 
@@ -139,13 +139,13 @@ def _screen(generator: np.random.Generator) -> Screen:
         width, height = height, width
     left = int(generator.integers(0, SIZE - width + 1))
     top = int(generator.integers(0, SIZE - height + 1))
-    growth, up, down = Growth.ALWAYS, 0, LENGTH
+    growth, up, goes = Growth.ALWAYS, 0, False
     if generator.random() < 0.7:
         growth = Growth(int(generator.integers(1, 7)))
-        up = int(generator.integers(1, 8))
-        down = int(generator.integers(up + 3, LENGTH)) if generator.random() < 0.55 else 2 * LENGTH
+        up = int(generator.integers(2, 7))
+        goes = bool(generator.random() < 0.6)
     bar = Bar(low=(float(left), float(top)), high=(float(left + width), float(top + height)))
-    return Screen(bar=bar, growth=growth, up=up, down=down)
+    return Screen(bar=bar, growth=growth, up=up, goes=goes)
 
 
 def _walls(generator: np.random.Generator, screens: Sequence[Screen]) -> tuple[Bar, ...]:
@@ -234,11 +234,10 @@ def _low_screen(generator: np.random.Generator) -> tuple[Screen, ...]:
     if generator.random() < 0.3:
         left = int(generator.integers(0, 12))
         right = left + int(generator.integers(10, SIZE - left + 1))
-    up = int(generator.integers(1, 7))
-    down = int(generator.integers(up + 4, LENGTH)) if generator.random() < 0.3 else 2 * LENGTH
+    up, goes = int(generator.integers(2, 7)), bool(generator.random() < 0.3)
     growth = Growth(int(generator.integers(1, 7))) if generator.random() < 0.9 else Growth.ALWAYS
     bar = Bar(low=(float(left), float(top)), high=(float(right), float(SIZE)))
-    return (Screen(bar=bar, growth=growth, up=up, down=down),)
+    return (Screen(bar=bar, growth=growth, up=up, goes=goes),)
 
 
 def _platforms(generator: np.random.Generator, screens: Sequence[Screen]) -> tuple[Bar, ...]:
