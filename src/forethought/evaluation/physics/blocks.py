@@ -19,7 +19,6 @@ from forethought.evaluation.physics.quadruplets import (
 )
 from forethought.worlds.physics import (
     COLOURS,
-    LENGTH,
     SIZE,
     Bar,
     Form,
@@ -31,7 +30,7 @@ from forethought.worlds.physics import (
     free,
     simulate,
 )
-from forethought.worlds.physics.rooms import DARK_FRAMES, REACH, ROOMS, RoomScene, picture
+from forethought.worlds.physics.rooms import ROOMS, RoomScene, curtain, picture
 from forethought.worlds.physics.world import GRAVITY
 
 Draw = Callable[[np.random.Generator], Quadruplet | None]
@@ -336,61 +335,73 @@ def _form_at_rest(generator: np.random.Generator) -> Quadruplet | None:
 # ------------------------------------------------------------------------------------ two rooms
 
 
-def _after_the_dark(generator: np.random.Generator) -> Quadruplet | None:
-    """The lights go out for a while; then the dot is further on its way: or on the other side."""
-    heading = float(generator.uniform(-np.pi, np.pi))
-    speed = float(generator.uniform(0.7, 1.0)) * ROOMS.max_step
-    scene = RoomScene(
-        wall=float(np.round(generator.uniform(*ROOMS.wall_range) * 16) / 16),
-        door=32.0,
-        start=tuple(generator.uniform(4, 60, 2)),
-        step=(speed * np.cos(heading), speed * np.sin(heading)),
-        dark=int(generator.integers(4, 11)),
+def _room_on_its_way(
+    generator: np.random.Generator, *, wall: float, door: float, start: float, slant: float
+) -> RoomScene:
+    """A dot that sets out for a wall, before which a screen comes."""
+    speed = float(generator.uniform(0.9, 1.0)) * ROOMS.max_step
+    return RoomScene(
+        wall=wall,
+        door=door,
+        start=(float(generator.uniform(3, 8)), start),
+        step=(speed * np.cos(slant), speed * np.sin(slant)),
+        screens=(
+            replace(
+                curtain(generator, wall),
+                growth=Growth.MIDDLE_Y,
+                up=int(generator.integers(3, 5)),
+                goes=False,
+            ),
+        ),
     )
-    if scene.layout(1).blocked(np.array([scene.start]))[0]:
-        return None
-    assert scene.dark is not None
+
+
+def _on_its_way(generator: np.random.Generator) -> Quadruplet | None:
+    """Behind the screen the dot goes on through the door: or is where no way leads it."""
+    # Rooms that look the same upside down, and a dot that passes the door on one side of it.
+    wall = float(np.round(generator.uniform(28, 36) * 16) / 16)
+    slant = float(generator.uniform(0.25, 0.5)) * float(generator.choice([-1.0, 1.0]))
+    start = 32.0 - np.tan(slant) * (wall - 5) + float(generator.uniform(-2, 2))
+    scene = _room_on_its_way(generator, wall=wall, door=32.0, start=start, slant=slant)
     way = scene.way()
-    # It must be plain where it was, and where it is: clear of the line that mirrors it.
-    if np.abs(way[[scene.dark - 1, scene.dark + DARK_FRAMES], 1] - 32).min() < 8:
+    if way[-1, 0] < wall:
         return None
-    return crosswise(picture(scene, way), upside_down)
+    frames = picture(scene, way)
+    return crosswise(_either_way(generator, frames), upside_down)
 
 
 def _through_the_wall(generator: np.random.Generator) -> Quadruplet | None:
-    """In the dark the dot comes through the door: or through the wall, where the door is not."""
-    speed = float(generator.uniform(0.9, 1.0)) * ROOMS.max_step
+    """Behind the screen the dot comes through the door: or through the wall."""
     door = float(np.round(generator.uniform(12, 23) * 16) / 16)
     wall = float(np.round(generator.uniform(28, 36) * 16) / 16)
+    start = door + float(generator.uniform(-2.5, 2.5))
     slant = float(generator.uniform(-0.1, 0.1))
-    scene = RoomScene(
-        wall=wall,
-        door=door,
-        start=(float(generator.uniform(3, 8)), door + float(generator.uniform(-2.5, 2.5))),
-        step=(speed * np.cos(slant), speed * np.sin(slant)),
-    )
+    scene = _room_on_its_way(generator, wall=wall, door=door, start=start, slant=slant)
     way = scene.way()
-    near = np.flatnonzero(np.abs(way[:, 0] - wall) < ROOMS.wall_half_thickness + 0.5 + REACH)
-    if way[-1, 0] < wall or not 0 < len(near) <= DARK_FRAMES or not 4 <= near[0] <= LENGTH - 9:
+    if way[-1, 0] < wall:
         return None
-    scene = replace(scene, dark=int(near[0]))
+    # The same way in rooms whose wall would have stopped it.
     walled = replace(scene, door=64.0 - door)
-    # The same way among walls that would have stopped it: nothing of it is seen near them.
-    light = int(near[0]) + DARK_FRAMES
-    if walled.way()[light, 0] > wall:
+    if walled.way()[-1, 0] > wall:
         return None
-    possible, impossible = picture(scene, way), picture(walled, way)
-    # The faint rim of the dot, rounded to whole levels on a wall, could be seen to differ.
-    if not np.array_equal(
-        *(np.abs(np.diff(one.astype(int), axis=0)).sum((1, 2, 3)) for one in (possible, impossible))
-    ):
+    can, cannot = picture(scene, way), picture(walled, way)
+    uncovered = (can != cannot).any((1, 2, 3))
+    seen = np.flatnonzero(~scene.hides(way))
+    gone = scene.hides(way)
+    if not gone.any() or uncovered.sum() < 2 or uncovered[gone.argmax() :].any():
         return None
-    if generator.random() < 0.5:
-        possible, impossible = mirrored(possible), mirrored(impossible)
+    # What tells the rooms apart is covered before the dot is there: the rim of the dot on a wall
+    # could otherwise be seen to change otherwise than on the floor.
+    changes = [np.abs(np.diff(one.astype(int), axis=0)).sum((1, 2, 3)) for one in (can, cannot)]
+    if not np.array_equal(*changes) or seen[-1] < gone.argmax():
+        return None
+    can, cannot = _either_way(
+        generator, np.stack([can, cannot]).reshape(-1, SIZE, SIZE, 3)
+    ).reshape(2, -1, SIZE, SIZE, 3)
     return Quadruplet(
-        possible=(possible, np.ascontiguousarray(upside_down(possible))),
-        impossible=(impossible, np.ascontiguousarray(upside_down(impossible))),
-        begins=light,
+        possible=(can, np.ascontiguousarray(upside_down(can))),
+        impossible=(cannot, np.ascontiguousarray(upside_down(cannot))),
+        begins=int(gone.argmax()),
     )
 
 
@@ -429,8 +440,8 @@ BLOCKS = {
         ),
         Block(
             name="two_rooms",
-            says="in the dark a dot neither jumps nor passes through a wall",
-            draw=_any_of(_after_the_dark, _through_the_wall),
+            says="out of sight a dot neither jumps nor passes through a wall",
+            draw=_any_of(_on_its_way, _through_the_wall),
         ),
     )
 }

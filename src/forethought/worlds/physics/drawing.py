@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float, UInt8
 
@@ -46,9 +48,7 @@ def draw(scene: Scene, motion: Motion) -> UInt8[np.ndarray, "t 32 32 3"]:
         cover = outline(thing, places, motion.angle[:, number])
         _paint(frames, cover, np.array(thing.colour, np.float32))
         _draw_hand(frames, thing)
-    for frame in range(scene.length):
-        for screen in scene.screens:
-            _draw_screen(frames[frame], screen, frame)
+    veil(frames, scene.screens)
     return (frames + np.float32(0.5)).astype(np.uint8)
 
 
@@ -70,6 +70,13 @@ def outline(
         slope = (2 * np.abs(x) - y - thing.radius) / np.sqrt(5)
         beyond = np.maximum(y - thing.radius, slope)
     return np.clip(0.5 - beyond, 0, 1).astype(np.float32)
+
+
+def veil(frames: np.ndarray, screens: Sequence[Screen]) -> None:
+    """Draws screens over frames, in place."""
+    for number, frame in enumerate(frames):
+        for screen in screens:
+            _draw_screen(frame, screen, number)
 
 
 def _box(bar: Bar) -> Float[np.ndarray, "32 32"]:
@@ -97,7 +104,7 @@ def _draw_hand(frames: np.ndarray, thing: Thing) -> None:
     _paint(frames[: thing.held_until], _box(bar), np.full(3, HAND, np.float32))
 
 
-def _draw_screen(frame: Float[np.ndarray, "32 32 3"], screen: Screen, number: int) -> None:
+def _draw_screen(frame: np.ndarray, screen: Screen, number: int) -> None:
     cover = screen.cover(number)
     (left, top), (right, bottom) = screen.bar.low, screen.bar.high
     lack_x, lack_y = (1 - cover) * (right - left), (1 - cover) * (bottom - top)

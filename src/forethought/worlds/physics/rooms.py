@@ -1,23 +1,22 @@
-"""Two rooms to be watched: a dot that keeps to its heading, and lights that go out."""
+"""Two rooms to be watched: a dot that keeps to its heading, and a screen before the wall."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 
-from forethought.worlds.physics.scene import LENGTH
+from forethought.worlds.physics.drawing import veil
+from forethought.worlds.physics.scene import LENGTH, Bar, Growth, Screen
+from forethought.worlds.physics.scene import SIZE as SMALL
 from forethought.worlds.two_rooms import SIZE, Layout, TwoRoomsConfig, draw
 
-ROOMS = TwoRoomsConfig(wall_range=(20.0, 44.0), door_range=(12.0, 52.0), dot_sigma=2.0)
+ROOMS = TwoRoomsConfig(wall_range=(20.0, 44.0), door_range=(12.0, 52.0), dot_sigma=2.2)
 STEPS = 3
 """World steps between frames."""
-REACH = 7.5
-"""Pixels of the 64x64 picture from the dot's middle beyond which it changes nothing."""
-DARK_FRAMES = 5
-"""How long the lights are out. They dim evenly from the first frame on, and go out at half of their
-light, so that it can be foreseen when; and they come back after as many frames each time."""
+REACH = 4
+"""Pixels of the picture from the dot's middle beyond which it is not seen."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +28,7 @@ class RoomScene:
         door: y of the door.
         start: of the dot.
         step: what is asked of it in each world step; it slides along what stops it.
-        dark: the first frame without light; None where the lights stay on.
+        screens: what hides, in pixels of the smaller picture.
         length: frames.
     """
 
@@ -37,7 +36,7 @@ class RoomScene:
     door: float
     start: tuple[float, float]
     step: tuple[float, float]
-    dark: int | None = None
+    screens: tuple[Screen, ...] = ()
     length: int = LENGTH
 
     def layout(self, count: int) -> Layout:
@@ -54,6 +53,18 @@ class RoomScene:
             places.append(place[0])
         return np.stack(places)
 
+    def hides(self, way: Float[np.ndarray, "t 2"]) -> Bool[np.ndarray, " t"]:
+        """In which frames a dot on a way is out of sight."""
+        out = np.zeros(len(way), bool)
+        for frame, place in enumerate(way / 2):
+            out[frame] = any(
+                screen.cover(frame) == 1
+                and (place - REACH >= screen.bar.low).all()
+                and (place + REACH <= screen.bar.high).all()
+                for screen in self.screens
+            )
+        return out
+
 
 def picture(scene: RoomScene, way: Float[np.ndarray, "t 2"]) -> UInt8[np.ndarray, "t 32 32 3"]:
     """The frames of a way through a scene's rooms, at half their size.
@@ -62,15 +73,10 @@ def picture(scene: RoomScene, way: Float[np.ndarray, "t 2"]) -> UInt8[np.ndarray
     """
     places = np.round(way * 16) / 16
     large = draw(scene.layout(len(way)), places).astype(np.uint16)
-    half = SIZE // 2
-    tiles = large.reshape(len(way), half, 2, half, 2, 3)
+    tiles = large.reshape(len(way), SMALL, 2, SMALL, 2, 3)
     # Added up in whole numbers, so that a mirror image of it is one in every bit.
     frames = ((tiles.sum((2, 4)) + 2) // 4).astype(np.uint8)
-    if scene.dark is not None:
-        for frame in range(scene.dark):
-            left = 2 * scene.dark - frame - 1
-            frames[frame] = frames[frame].astype(np.uint16) * left // (2 * scene.dark)
-        frames[scene.dark : scene.dark + DARK_FRAMES] = 0
+    veil(frames, scene.screens)
     return frames
 
 
@@ -82,21 +88,42 @@ def draw_rooms(generator: np.random.Generator, *, length: int = LENGTH) -> RoomS
     room = (ROOMS.margin, wall - 2.5) if side < 0 else (wall + 2.5, SIZE - ROOMS.margin)
     aim = generator.random()
     start = (generator.uniform(*room), generator.uniform(ROOMS.margin, SIZE - ROOMS.margin))
+    heading = 0.0 if side < 0 else np.pi
     # Straight through the door, or straight at the wall, as often as anywhere.
-    if aim < 0.3:
+    if aim < 0.35:
         start = (start[0], float(np.clip(door + generator.uniform(-7, 7), 2, SIZE - 2)))
-        heading = 0.0 if side < 0 else np.pi
         heading += generator.uniform(-0.15, 0.15)
-    elif aim < 0.7:
-        heading = (0.0 if side < 0 else np.pi) + generator.uniform(-0.5, 0.5)
+    elif aim < 0.75:
+        heading += generator.uniform(-0.5, 0.5)
     else:
         heading = generator.uniform(-np.pi, np.pi)
+    if aim < 0.75 and generator.random() < 0.6:
+        # From the far side of its room, so that it is seen on its way.
+        start = (ROOMS.margin + 4 if side < 0 else SIZE - ROOMS.margin - 4, start[1])
     speed = generator.uniform(0.7, 1.0) * ROOMS.max_step
     return RoomScene(
         wall=wall,
         door=door,
         start=start,
         step=(speed * np.cos(heading), speed * np.sin(heading)),
-        dark=int(generator.integers(3, length - DARK_FRAMES)) if generator.random() < 0.7 else None,
+        screens=(curtain(generator, wall),) if generator.random() < 0.8 else (),
         length=length,
+    )
+
+
+def curtain(generator: np.random.Generator, wall: float) -> Screen:
+    """A screen before a wall, and what lies beside it."""
+    half = int(generator.integers(5, 8))
+    middle = round(wall / 2)
+    bar = Bar(
+        low=(float(max(0, middle - half)), 0.0),
+        high=(float(min(SMALL, middle + half)), float(SMALL)),
+    )
+    # Never from the wall itself, so that it is seen where the door is.
+    growth = (Growth.MIDDLE_Y, Growth.TOP, Growth.BOTTOM)[generator.integers(3)]
+    return Screen(
+        bar=bar,
+        growth=growth,
+        up=int(generator.integers(3, 6)),
+        goes=bool(generator.random() < 0.25),
     )

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, UInt8
 
 from forethought.types import ActionSpec, ArraySpec, Observation, Signature
 from forethought.worlds.physics.drawing import COLOURS, draw
-from forethought.worlds.physics.rooms import DARK_FRAMES, draw_rooms, picture
+from forethought.worlds.physics.rooms import draw_rooms, picture
 from forethought.worlds.physics.scene import (
     LENGTH,
     SIZE,
@@ -71,11 +71,12 @@ def possible(seed: int) -> Film:
     if kind < CHANCES["rooms"]:
         scene = draw_rooms(generator)
         way = scene.way()
-        dark = np.zeros(scene.length, bool)
-        if scene.dark is not None:
-            dark[scene.dark : scene.dark + DARK_FRAMES] = True
-        speed = np.gradient(way, axis=0)
-        return Film(frames=picture(scene, way), position=way / 2, velocity=speed / 2, hidden=dark)
+        return Film(
+            frames=picture(scene, way),
+            position=way / 2,
+            velocity=np.gradient(way, axis=0) / 2,
+            hidden=scene.hides(way),
+        )
     if kind < CHANCES["rooms"] + CHANCES["falling"]:
         return film(draw_falling(generator))
     return film(draw_sliding(generator))
@@ -85,11 +86,11 @@ def possible(seed: int) -> Film:
 
 
 def draw_sliding(generator: np.random.Generator) -> Scene:
-    """Things that slide and bounce; half of them set out for a screen."""
+    """Things that slide and bounce, or lie still; most set out for a screen, or will be hidden."""
     while True:
         screens = _screens(generator)
         walls = _walls(generator, screens)
-        count = int(generator.choice([1, 2, 3], p=[0.4, 0.45, 0.15]))
+        count = int(generator.choice([1, 2, 3], p=[0.45, 0.45, 0.1]))
         things = tuple(_slider(generator, screens) for _ in range(count))
         scene = Scene(things=things, walls=walls, screens=screens)
         if free(scene):
@@ -106,10 +107,12 @@ def _slider(generator: np.random.Generator, screens: Sequence[Screen]) -> Thing:
         speed = 0.0
     elif way < 0.55:
         heading = generator.integers(4) * np.pi / 2
-    if screens and way >= 0.2 and generator.random() < 0.6:
+    if screens and generator.random() < 0.85:
         bar = screens[int(generator.integers(len(screens)))].bar
         aim = generator.uniform(bar.low, bar.high)
-        if way < 0.55:
+        if way < 0.2:
+            place = np.clip(aim, radius + 0.5, SIZE - radius - 0.5)
+        elif way < 0.55:
             # Along an axis, in a lane that the screen lies in.
             axis = int(generator.integers(2))
             place[1 - axis] = np.clip(aim[1 - axis], radius + 0.5, SIZE - radius - 0.5)
@@ -127,7 +130,7 @@ def _slider(generator: np.random.Generator, screens: Sequence[Screen]) -> Thing:
 
 def _screens(generator: np.random.Generator) -> tuple[Screen, ...]:
     """None, one or two screens, each there always or for a while."""
-    count = int(generator.choice([0, 1, 2], p=[0.15, 0.55, 0.3]))
+    count = int(generator.choice([0, 1, 2], p=[0.1, 0.6, 0.3]))
     return tuple(_screen(generator) for _ in range(count))
 
 
@@ -140,7 +143,7 @@ def _screen(generator: np.random.Generator) -> Screen:
     left = int(generator.integers(0, SIZE - width + 1))
     top = int(generator.integers(0, SIZE - height + 1))
     growth, up, goes = Growth.ALWAYS, 0, False
-    if generator.random() < 0.7:
+    if generator.random() < 0.6:
         growth = Growth(int(generator.integers(1, 7)))
         up = int(generator.integers(2, 7))
         goes = bool(generator.random() < 0.6)
