@@ -25,7 +25,7 @@ def physics() -> Recipe:
         name="physics",
         description="a video model without actions, for `forethought physics`; 25 minutes on a CPU",
         training=_training,
-        recording=Recording(world="physics", num_episodes=8000, episode_length=21),
+        recording=Recording(world="physics", num_episodes=9000, episode_length=21),
     )
 
 
@@ -42,7 +42,7 @@ def _training(signature: Signature) -> TrainConfig:
         ),
         objective=VideoConfig(
             optimiser=OptimiserConfig(
-                num_steps=4000, batch_size=16, learning_rate=3e-3, warmup_steps=200, clip=5.0
+                num_steps=5200, batch_size=16, learning_rate=3e-3, warmup_steps=200, clip=5.0
             ),
             error=SquaredError(),
             each_step=8.0,
