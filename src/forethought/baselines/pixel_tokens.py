@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from forethought.config import register
 from forethought.learning.train import TrainConfig
 from forethought.learning.video import VideoConfig
-from forethought.perception.encoders import EncoderConfig, check_image
+from forethought.perception.encoders import EncoderConfig, as_changes, check_image
 from forethought.types import ArraySpec, ForethoughtError
 
 SPREAD = 4.0
@@ -28,24 +28,27 @@ class PixelTokensConfig(EncoderConfig):
 
     Attributes:
         patch: side of the square patches, each of which is one token.
+        frames: stacked for one observation; those before the latest are told as changes.
     """
 
     patch: int = 4
+    frames: int = 1
 
     def build(self, spec: ArraySpec, frame_stack: int) -> nn.Module:
         """See :class:`EncoderConfig`."""
         check_image(type(self).__name__, spec, self.patch)
-        if frame_stack != 1:
+        if frame_stack != self.frames:
             raise ForethoughtError(
-                f"PixelTokensConfig cuts one frame at a time, found frame_stack={frame_stack}; set "
-                "it to 1, and give the predictor a window of more frames instead."
+                f"PixelTokensConfig is set to {self.frames} stacked frames, found "
+                f"frame_stack={frame_stack}; set `frames` to it."
             )
         return PixelTokens(self.patch)
 
     def tokens(self, spec: ArraySpec) -> tuple[int, int]:
         """See :class:`EncoderConfig`."""
         rows, columns, colours = spec.shape
-        return (rows // self.patch) * (columns // self.patch), self.patch**2 * colours
+        width = self.patch**2 * colours * self.frames
+        return (rows // self.patch) * (columns // self.patch), width
 
 
 class PixelTokens(nn.Module):
@@ -55,11 +58,11 @@ class PixelTokens(nn.Module):
         super().__init__()
         self.patch = patch
 
-    def forward(self, values: UInt8[Tensor, "n 1 h w 3"]) -> Float[Tensor, "n k d"]:
+    def forward(self, values: UInt8[Tensor, "n f h w 3"]) -> Float[Tensor, "n k d"]:
         """The pixels of every patch."""
-        pixels = values[:, 0].float().div(255.0).sub(0.5).mul(SPREAD)
+        pixels = as_changes(values.float().div(255.0).sub(0.5).mul(SPREAD))
         side = self.patch
-        tiles = pixels.unflatten(2, (-1, side)).unflatten(1, (-1, side)).transpose(2, 3)
+        tiles = pixels.unflatten(3, (-1, side)).unflatten(2, (-1, side)).movedim((2, 4), (1, 2))
         return tiles.flatten(3).flatten(1, 2)
 
 
@@ -79,7 +82,9 @@ def pixel_run(config: TrainConfig) -> TrainConfig:
             "rollouts with actions see drawing_run."
         )
     (camera,) = config.world_model.perception.encoders
-    perception = replace(config.world_model.perception, encoders={camera: PixelTokensConfig()})
+    perception = config.world_model.perception
+    encoder = PixelTokensConfig(frames=perception.frame_stack)
+    perception = replace(perception, encoders={camera: encoder})
     return replace(
         config,
         recipe=f"{config.recipe}_pixels",

@@ -103,5 +103,6 @@ class VideoStage(JEPAStage):
         masks = self.config.masks
         if masks is None:
             return latents
-        hidden = masks.draw(*latents.shape[:3], generator).to(latents.device)
+        clips, length, tokens, _ = latents.shape
+        hidden = masks.draw(clips, length, tokens, generator).to(latents.device)
         return latents.masked_fill(hidden[..., None], 0.0)

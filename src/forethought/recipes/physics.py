@@ -12,7 +12,6 @@ from forethought.types import Signature
 from forethought.world_model import (
     GridMemoryConfig,
     MovingTokensConfig,
-    OwnLatentsConfig,
     TemporalVarianceConfig,
     VICRegConfig,
     WorldModelConfig,
@@ -46,8 +45,6 @@ def _training(signature: Signature) -> TrainConfig:
             ),
             error=SquaredError(),
             each_step=8.0,
-            # What cannot be foreseen yet must not be unlearned for that: colours behind screens.
-            target=OwnLatentsConfig(gradient=False),
             masks=PassingMasks(none=0.5, whole=0.1, longest=6),
             regularisers=(
                 VICRegConfig(weight=0.5, covariance=0.25, pool_tokens=True),

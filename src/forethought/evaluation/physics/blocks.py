@@ -57,7 +57,7 @@ def _any_of(*variants: Draw) -> Draw:
 def _thing(generator: np.random.Generator, forms: Sequence[Form] = EVEN) -> Thing:
     """Something to look at; where it is and goes is still to be said."""
     return Thing(
-        form=forms[generator.integers(len(forms))],
+        form=forms[int(generator.integers(len(forms)))],
         colour=PALETTE[generator.integers(len(PALETTE))],
         radius=float(generator.uniform(2.7, 3.4)),
         position=(0.0, 0.0),

@@ -69,7 +69,7 @@ class Pairs:
             name=block.name,
             possible=np.stack([clip for one in sets for clip in one.possible]),
             impossible=np.stack([clip for one in sets for clip in one.impossible]),
-            groups=tuple(np.arange(count) // 2),
+            groups=tuple(number // 2 for number in range(count)),
         )
 
 

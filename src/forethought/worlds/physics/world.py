@@ -136,7 +136,8 @@ def _screens(generator: np.random.Generator) -> tuple[Screen, ...]:
 
 def _screen(generator: np.random.Generator) -> Screen:
     tall = generator.random()
-    width = int(generator.integers(8, 17))
+    # Narrow ones hide a thing in part, or for a moment: what is learned there holds for others.
+    width = int(generator.integers(3, 17))
     height = SIZE if tall < 0.4 else int(generator.integers(9, 25))
     if generator.random() < 0.25:
         width, height = height, width
