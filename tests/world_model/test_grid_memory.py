@@ -73,7 +73,8 @@ def test_a_window_of_nothing_is_refused() -> None:
 def test_only_what_moves_is_asked_to_vary() -> None:
     """Tokens that never change may all be alike; those that change may not."""
     regulariser = MovingTokensConfig(tokens=2, covariance=0.0)
-    check_regulariser(regulariser.build(16, WIDTH, 1), tokens=16, width=WIDTH, action_width=1)
+    whole = MovingTokensConfig(tokens=2).build(16, WIDTH, 1)
+    check_regulariser(whole, tokens=16, width=WIDTH, action_width=1)
     term = regulariser.build(16, WIDTH, 1)
     generator = torch.Generator().manual_seed(0)
     latents, actions = torch.zeros(8, 6, 16, WIDTH), torch.zeros(8, 5, 1)

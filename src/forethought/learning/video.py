@@ -35,6 +35,8 @@ class VideoConfig(JEPAConfig):
         masks: what of a clip the predictor is not shown while it foresees all of it; None to show
             it everything. Memory is then asked for in every clip, and not only where something
             happens to pass behind something else.
+        unknown: frames at the beginning whose prediction does not count: of how fast things are
+            nothing has been seen yet, and such errors would outweigh all others.
 
     Raises:
         ForethoughtError: another horizon, or no weight.
@@ -43,12 +45,14 @@ class VideoConfig(JEPAConfig):
     horizon: int = 1
     each_step: float = 1.0
     masks: MaskConfig | None = None
+    unknown: int = 0
 
     def __post_init__(self) -> None:
-        if self.horizon != 1 or self.each_step <= 0:
+        if self.horizon != 1 or self.each_step <= 0 or self.unknown < 0:
             raise ForethoughtError(
                 f"VideoConfig foresees every frame from those before it: found horizon="
-                f"{self.horizon} and each_step={self.each_step}, expected 1 and a weight above 0. "
+                f"{self.horizon}, each_step={self.each_step} and unknown={self.unknown}; expected "
+                "1, a weight above 0, and 0 or more. "
                 "Set the predictor's window for longer clips; for rollouts use JEPAConfig."
             )
 
@@ -82,7 +86,9 @@ class VideoStage(JEPAStage):
             latents = model.encode(observation)
         targets = self.target(observation, latents)
         ahead = model.each(self._shown(latents[:, :-1], generator), actions)
-        told = latents[:, :-1].expand_as(ahead)
+        first = self.config.unknown
+        ahead, seen, targets = ahead[:, :, first:], latents[:, first:], targets[:, first:]
+        told = seen[:, :-1].expand_as(ahead)
         pairs = torch.stack([told, ahead], dim=3).flatten(0, 2)
         came = torch.stack([targets[:, :-1], targets[:, 1:]], dim=2).flatten(0, 1)
         prediction = self.config.error(pairs, came.repeat(len(ahead), 1, 1, 1))
@@ -91,7 +97,7 @@ class VideoStage(JEPAStage):
         for name, value in terms.items():
             loss = loss + self.regularisers.weights[name] * value
         with torch.no_grad():
-            copy = (targets[:, 1:] - latents[:, :-1]).square().mean()
+            copy = (targets[:, 1:] - seen[:, :-1]).square().mean()
             error = (targets[:, 1:] - ahead).square().mean()
         parts = {name: value.detach() for name, value in terms.items()}
         return loss, {"prediction": prediction.detach(), "copy_share": error / copy, **parts}

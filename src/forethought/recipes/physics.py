@@ -22,7 +22,7 @@ def physics() -> Recipe:
     """A grid of tokens with a memory at each place; nothing is done, and nothing is planned."""
     return Recipe(
         name="physics",
-        description="a video model without actions, for `forethought physics`; 25 minutes on a CPU",
+        description="a video model without actions, for `forethought physics`; half an hour on a CPU",
         training=_training,
         recording=Recording(world="physics", num_episodes=9000, episode_length=21),
     )
@@ -41,10 +41,11 @@ def _training(signature: Signature) -> TrainConfig:
         ),
         objective=VideoConfig(
             optimiser=OptimiserConfig(
-                num_steps=5200, batch_size=16, learning_rate=3e-3, warmup_steps=200, clip=5.0
+                num_steps=8000, batch_size=16, learning_rate=3e-3, warmup_steps=200, clip=5.0
             ),
             error=SquaredError(),
             each_step=8.0,
+            unknown=5,
             masks=PassingMasks(none=0.5, whole=0.1, longest=6),
             regularisers=(
                 VICRegConfig(weight=0.5, covariance=0.25, pool_tokens=True),

@@ -59,5 +59,6 @@ class MovingTokens(nn.Module):
         moved = torch.stack([latents[:, :-1], latents[:, 1:]]).gather(
             3, places.expand(2, *(-1,) * 4)
         )
-        # One long row of samples of a single token.
-        return self.statistics(moved.flatten(0, 3)[:, None, None], actions, generator)
+        # Each sample is a clip of one moment and one token, in which nothing could be done.
+        samples = moved.flatten(0, 3)[:, None, None]
+        return self.statistics(samples, actions.new_zeros(len(samples), 0, 1), generator)
