@@ -36,7 +36,8 @@ class VideoConfig(JEPAConfig):
             it everything. Memory is then asked for in every clip, and not only where something
             happens to pass behind something else.
         unknown: frames at the beginning whose prediction does not count: of how fast things are
-            nothing has been seen yet, and such errors would outweigh all others.
+            nothing has been seen yet, and such errors would outweigh all others. Regularisers do
+            not look at them either.
 
     Raises:
         ForethoughtError: another horizon, or no weight.
@@ -93,7 +94,8 @@ class VideoStage(JEPAStage):
         came = torch.stack([targets[:, :-1], targets[:, 1:]], dim=2).flatten(0, 1)
         prediction = self.config.error(pairs, came.repeat(len(ahead), 1, 1, 1))
         loss = self.config.each_step * prediction
-        terms = self.regularisers(latents, actions, generator)
+        # Where prediction does not count, variance must not either: it would all go there.
+        terms = self.regularisers(seen, actions[:, first:], generator)
         for name, value in terms.items():
             loss = loss + self.regularisers.weights[name] * value
         with torch.no_grad():

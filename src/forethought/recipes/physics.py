@@ -22,7 +22,7 @@ def physics() -> Recipe:
     """A grid of tokens with a memory at each place; nothing is done, and nothing is planned."""
     return Recipe(
         name="physics",
-        description="a video model without actions, for `forethought physics`; half an hour on a CPU",
+        description="a video model without actions, for `forethought physics`; half an hour",
         training=_training,
         recording=Recording(world="physics", num_episodes=9000, episode_length=21),
     )
