@@ -45,7 +45,8 @@ def test_the_pairs_begin_alike_and_go_on_otherwise(block: Block) -> None:
         possible, impossible = block.pair(seed)
         begins = block.quadruplet(seed // 2).begins
         differs = (possible != impossible).any((1, 2, 3))
-        assert differs[begins:].sum() >= 2
+        assert differs.sum() >= 2
+        # Where the door is may be what differs: it is seen first, and then what it means.
         if block.name != "two_rooms":
             assert not differs[:begins].any()
         again = block.pair(seed)

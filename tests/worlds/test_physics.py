@@ -100,5 +100,5 @@ def test_what_is_behind_a_screen_is_not_seen() -> None:
 def test_screens_come_and_go() -> None:
     screen = Screen(bar=Bar(low=(0, 0), high=(8, 8)), growth=Growth.LEFT, up=4, goes=True)
     covers = [screen.cover(frame) for frame in range(LENGTH)]
-    assert covers[4:9] == [1] * 5 and covers[13:] == [0] * 7
+    assert covers[4:9] == [1] * 5 and covers[13:] == [0] * (LENGTH - 13)
     assert all(later > earlier for earlier, later in pairwise(covers[:5]))
