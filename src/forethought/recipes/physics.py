@@ -46,7 +46,9 @@ def _training(signature: Signature) -> TrainConfig:
             error=SquaredError(),
             each_step=8.0,
             unknown=5,
-            masks=PassingMasks(none=0.5, whole=0.1, longest=6),
+            # Mostly all that follows is hidden: who forgets what went out of sight is then wrong in
+            # every later frame, and not only in the one in which it comes back.
+            masks=PassingMasks(before=4, longest=15, whole=0.6, none=0.2),
             regularisers=(
                 VICRegConfig(weight=0.5, covariance=0.25, pool_tokens=True),
                 MovingTokensConfig(weight=1.0, covariance=0.25, tokens=10),
