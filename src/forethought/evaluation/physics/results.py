@@ -145,6 +145,8 @@ def surprises_of(model: Model) -> dict[str, WorldModelSurprise]:
     for context in CONTEXTS:
         name = f"windows of {WINDOW} frames from {context}"
         ways[name] = WorldModelSurprise(model=model, context=context, window=WINDOW)
+        hidden = f"all that follows hidden from {context}"
+        ways[hidden] = WorldModelSurprise(model=model, context=context, hide=True)
     return ways
 
 

@@ -42,6 +42,8 @@ class WorldModelSurprise:
         window: frames of a window; as many as the model remembers and one more where not said.
             Of no account without a context.
         stride: frames from a window to the next.
+        hide: whether frames behind the context are foreseen with nothing shown in their place, as
+            masked training has it, and not one from another.
 
     Raises:
         ForethoughtError: a model that perceives anything but one camera, or a context that leaves
@@ -52,6 +54,7 @@ class WorldModelSurprise:
     context: int | None = None
     window: int | None = None
     stride: int = 2
+    hide: bool = False
 
     def __post_init__(self) -> None:
         keys = self.model.world_model.perception.keys
@@ -111,7 +114,11 @@ class WorldModelSurprise:
         for first in range(0, latents.shape[1] - size + 1, self.stride):
             seen = latents[:, first : first + size]
             actions = self._still(seen)
-            past = Past(latents=seen[:, :now], actions=actions[:, :now])
-            ahead = world_model.rollout(seen[:, now], actions[:, now:-1], past=past)
-            found.append((ahead[:, 1:] - seen[:, now + 1 :]).abs().mean((1, 2, 3)))
+            if self.hide:
+                shown = torch.cat([seen[:, : now + 1], torch.zeros_like(seen[:, now + 1 :])], dim=1)
+                ahead = world_model.each(shown[:, :-1], actions[:, :-1]).mean(0)[:, now:]
+            else:
+                past = Past(latents=seen[:, :now], actions=actions[:, :now])
+                ahead = world_model.rollout(seen[:, now], actions[:, now:-1], past=past)[:, 1:]
+            found.append((ahead - seen[:, now + 1 :]).abs().mean((1, 2, 3)))
         return torch.stack(found, dim=1)
