@@ -9,6 +9,7 @@ from forethought.baselines.frame_transformer import (
 from forethought.baselines.frames import CodedFramesConfig
 from forethought.baselines.hindsight import HindsightGoalConfig
 from forethought.baselines.iql import IQLConfig
+from forethought.baselines.pixel_tokens import PixelTokensConfig, pixel_run
 from forethought.baselines.pixels import PixelObjectiveConfig, drawing_run
 from forethought.baselines.policies import GoalPolicy, GoalPolicyConfig
 from forethought.baselines.policy_training import train_policy
@@ -27,10 +28,12 @@ __all__ = [
     "NextFrameTokenConfig",
     "NextTokenConfig",
     "PixelObjectiveConfig",
+    "PixelTokensConfig",
     "TextModel",
     "TokenTransformer",
     "TokenTransformerConfig",
     "drawing_run",
+    "pixel_run",
     "token_run",
     "train_policy",
 ]

@@ -34,6 +34,7 @@ COMMANDS = {
     "compare": "whether two evaluated runs differ, task by task",
     "attribute": "why episodes failed: of the model, the objective, or the search",
     "predict": "open-loop prediction on recorded episodes",
+    "physics": "intuitive physics: is what cannot happen more surprising than what can",
     "adapt": "adapt a run to recordings of the world as it is now",
     "calibrate": "what foresight is wrong by: what guardrails are widened by",
     "check-task": "what is wrong with a task, before anything moves",

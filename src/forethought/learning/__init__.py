@@ -26,6 +26,7 @@ from forethought.learning.remembering import open_memory, remember
 from forethought.learning.sketching import SketchReport, SketchTrainingConfig, train_sketch
 from forethought.learning.train import TrainConfig, train
 from forethought.learning.trainer import OptimiserConfig
+from forethought.learning.video import VideoConfig
 from forethought.learning.wording import WordsReport, WordsTrainingConfig, learn_words
 
 __all__ = [
@@ -60,6 +61,7 @@ __all__ = [
     "SketchTrainingConfig",
     "SquaredError",
     "TrainConfig",
+    "VideoConfig",
     "WordsReport",
     "WordsTrainingConfig",
     "action_chunks",

@@ -141,6 +141,53 @@ class BlockMasks(MaskConfig):
         )
 
 
+@register
+@dataclass(frozen=True, kw_only=True)
+class PassingMasks(MaskConfig):
+    """For a while, a block of the token grid or all of it is hidden, as behind a screen that comes.
+
+    Attributes:
+        before: moments at the beginning that are always shown.
+        longest: moments that something is hidden, at most.
+        whole: share of the clips in which all is hidden.
+        none: share of the clips in which nothing is.
+
+    Raises:
+        ForethoughtError: numbers below one, or shares that are none.
+    """
+
+    before: int = 3
+    longest: int = 8
+    whole: float = 0.25
+    none: float = 0.25
+
+    def __post_init__(self) -> None:
+        shares = self.whole >= 0 and self.none >= 0 and self.whole + self.none <= 1
+        if self.before < 1 or self.longest < 1 or not shares:
+            raise ForethoughtError(
+                f"PassingMasks: found before={self.before}, longest={self.longest}, "
+                f"whole={self.whole}, none={self.none}; expected moments of at least 1 and shares "
+                "that are together at most 1."
+            )
+
+    def draw(
+        self, clips: int, length: int, tokens: int, generator: torch.Generator
+    ) -> Bool[Tensor, "b t k"]:
+        """See :class:`MaskConfig`."""
+        side = grid_side(tokens)
+        first, last, lots = torch.rand(3, clips, generator=generator)
+        begin = (self.before + first * (length - self.before)).floor()
+        end = begin + 1 + (last * self.longest).floor()
+        moments = torch.arange(length)
+        when = (moments >= begin[:, None]) & (moments < end[:, None])
+        extents = 2 + (torch.rand(2, clips, generator=generator) * (side - 1)).floor()
+        rows, columns = (_stretch(one.clamp_max(side), side, generator) for one in extents)
+        where = rows[:, :, None] & columns[:, None, :]
+        where |= (lots < self.whole)[:, None, None]
+        where &= (lots < 1 - self.none)[:, None, None]
+        return when[:, :, None] & where.flatten(1)[:, None]
+
+
 def _stretch(
     extent: Float[Tensor, " b"], side: int, generator: torch.Generator
 ) -> Bool[Tensor, "b s"]:

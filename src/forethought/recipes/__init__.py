@@ -15,6 +15,7 @@ from forethought.model import Model
 from forethought.recipes.fork import fork
 from forethought.recipes.pendulum import pendulum
 from forethought.recipes.pendulum_limits import pendulum_limits
+from forethought.recipes.physics import physics
 from forethought.recipes.point_hazards import point_hazards
 from forethought.recipes.reacher import reacher, reacher_joints
 from forethought.recipes.recipe import Acting, Recipe, Recording
@@ -54,6 +55,7 @@ _recipes: dict[str, Callable[[], Recipe]] = {
         rooms_maze,
         rooms_maze_one,
         point_hazards,
+        physics,
         vehicle_state,
         process,
         robot_arm,

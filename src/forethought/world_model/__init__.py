@@ -5,6 +5,7 @@ from forethought.world_model.diagnostics import CollapseReport, collapse_report,
 from forethought.world_model.ensemble import EnsembleConfig
 from forethought.world_model.fast import FastConfig, FastWorldModel, accelerate
 from forethought.world_model.flops import unroll_flops
+from forethought.world_model.grid_memory import GridMemoryConfig
 from forethought.world_model.hierarchy import (
     GridPriorConfig,
     HierarchyConfig,
@@ -14,6 +15,7 @@ from forethought.world_model.hierarchy import (
 from forethought.world_model.hindsight import HindsightConfig
 from forethought.world_model.latent_variable import CategoricalLatentConfig, LatentVariableConfig
 from forethought.world_model.lewm import LeWMEncoderConfig, import_lewm
+from forethought.world_model.moving import MovingTokensConfig
 from forethought.world_model.predictors import (
     GridPredictorConfig,
     GRUConfig,
@@ -48,6 +50,7 @@ __all__ = [
     "FastWorldModel",
     "GRUConfig",
     "GridInverseDynamicsConfig",
+    "GridMemoryConfig",
     "GridPredictorConfig",
     "GridPriorConfig",
     "HierarchyConfig",
@@ -62,6 +65,7 @@ __all__ = [
     "MovingAverageConfig",
     "OwnLatentsConfig",
     "PatchTransformerConfig",
+    "MovingTokensConfig",
     "Predictor",
     "PredictorConfig",
     "RecurrentLatentConfig",

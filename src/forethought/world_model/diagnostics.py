@@ -106,9 +106,9 @@ def inverse_dynamics_r2(
 ) -> float:
     """R2 of actions from successive latents by ridge regression, fitted on half of the clips.
 
-    The change and the state are both offered. Latents wider than an eighth of the examples are
-    projected at random, and the best of a few penalties counts: the readout must not fail for want
-    of examples.
+    NaN where nothing was ever done. The change and the state are both offered. Latents wider than
+    an eighth of the examples are projected at random, and the best of a few penalties counts: the
+    readout must not fail for want of examples.
     """
     flat = latents.flatten(2)
     most = max(8, flat.shape[0] * flat.shape[1] // 8)
@@ -123,6 +123,8 @@ def inverse_dynamics_r2(
     targets = actions.flatten(0, 1)
     cut = half * pairs.shape[1]
     varies = targets.std(0) > 1e-6
+    if not varies.any():
+        return float("nan")
     found = []
     for ridge in (1e-2, 1e-1, 1.0, 10.0):
         probe = fit_linear_probe(inputs[:cut], targets[:cut][:, varies], ridge=ridge)

@@ -116,6 +116,12 @@ def _point_hazards(num_worlds: int) -> World:
     return point_hazards(num_worlds)
 
 
+def _physics(num_worlds: int) -> World:
+    from forethought.worlds.physics import Physics
+
+    return Physics(num_worlds)
+
+
 _worlds = {
     entry.name: entry
     for entry in (
@@ -193,6 +199,11 @@ _worlds = {
             name="point_hazards",
             description="a heavy point among hazards on MuJoCo, from its state: cross, keep out",
             make=_point_hazards,
+        ),
+        WorldEntry(
+            name="physics",
+            description="things that slide, bounce, fall and hide, 32x32 pixels: to be watched",
+            make=_physics,
         ),
     )
 }
