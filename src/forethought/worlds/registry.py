@@ -116,6 +116,12 @@ def _point_hazards(num_worlds: int) -> World:
     return point_hazards(num_worlds)
 
 
+def _car_racing(num_worlds: int) -> World:
+    from forethought.worlds.car_racing import car_racing
+
+    return car_racing(num_worlds)
+
+
 _worlds = {
     entry.name: entry
     for entry in (
@@ -193,6 +199,11 @@ _worlds = {
             name="point_hazards",
             description="a heavy point among hazards on MuJoCo, from its state: cross, keep out",
             make=_point_hazards,
+        ),
+        WorldEntry(
+            name="car_racing",
+            description="Gymnasium's CarRacing from 48x48 pixels: keep driving, keep to the road",
+            make=_car_racing,
         ),
     )
 }
