@@ -14,7 +14,13 @@ from torch import Tensor
 from forethought.actor import CEM
 from forethought.cost import QuantityTerm, quantity_term
 from forethought.evaluation.planning import PlanningProtocol
-from forethought.learning import JEPAConfig, OptimiserConfig, ProbeTrainingConfig, TrainConfig
+from forethought.learning import (
+    AugmentationConfig,
+    JEPAConfig,
+    OptimiserConfig,
+    ProbeTrainingConfig,
+    TrainConfig,
+)
 from forethought.perception import CNNConfig, PerceptionConfig
 from forethought.recipes.recipe import Acting, Recipe, Recording
 from forethought.types import STATE, Observation, Signature
@@ -28,8 +34,8 @@ from forethought.world_model import (
 
 CRUISING = 20.0
 """Metres per second."""
-GRASS_WEIGHT, SPEED_WEIGHT = 10.0, 2.0
-GRASS_FREE = 0.1
+GRASS_WEIGHT, SPEED_WEIGHT = 20.0, 2.0
+GRASS_FREE = 0.05
 """What is foreseen of grass is never quite zero; so much of it costs nothing."""
 
 
@@ -41,7 +47,7 @@ def car_racing() -> Recipe:
         training=_training,
         acting=Acting(
             planner=CEM(
-                horizon=6,
+                horizon=8,
                 num_samples=96,
                 num_iterations=3,
                 num_elites=10,
@@ -53,7 +59,7 @@ def car_racing() -> Recipe:
         recording=Recording(
             world="car_racing", num_episodes=1000, episode_length=30, num_worlds=25
         ),
-        planning=PlanningProtocol(episodes=50, budget=120),
+        planning=PlanningProtocol(episodes=50, budget=150),
     )
 
 
@@ -91,6 +97,8 @@ def _training(signature: Signature) -> TrainConfig:
                 TemporalSmoothnessConfig(weight=0.5),
             ),
             horizon=8,
+            # Left and right are alike: each clip is shown either way round.
+            augmentation=AugmentationConfig(mirrored=(0,), action_dim=signature.action.dim),
         ),
         probes=ProbeTrainingConfig(key=STATE, num_steps=2000),
     )

@@ -53,7 +53,9 @@ class Driving(gymnasium.Env[np.ndarray, np.ndarray]):
         self.track: int | None = None
         self.driven, self.left_road = 0.0, False
 
-    def put(self, track: int | None, along: float, offset: float, turned: float, speed: float) -> None:
+    def put(
+        self, track: int | None, along: float, offset: float, turned: float, speed: float
+    ) -> None:
         """Puts the car onto a road, moving straight ahead.
 
         Args:
