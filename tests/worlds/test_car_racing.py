@@ -176,11 +176,11 @@ def test_the_goal_shows_the_end_of_the_stretch_as_it_is_wished_for() -> None:
 
 def test_exploring_begins_anywhere_and_nobody_drives() -> None:
     world: CarRacing = car_racing(1)
-    world.reset(range(40))
+    world.reset(range(16))
     act = world.explore(0)
     begun = world.truth()
-    assert np.ptp(begun["offset"]) > 1.2 and np.ptp(begun["speed"]) > 20
+    assert np.ptp(begun["offset"]) > 1.0 and np.ptp(begun["speed"]) > 20
     assert not begun["left_road"].any()
     for _ in range(30):
         world.step(act({}))
-    assert 0.4 < world.truth()["left_road"].mean() < 1
+    assert 0.3 < world.truth()["left_road"].mean() < 1

@@ -57,11 +57,11 @@ class Road:
 
     Attributes:
         centre: ``(n, 2)`` its corners, in the order in which they are driven through.
-        painted: polygons ``(m, 2)`` in metres with their colours, the last on top.
+        painted: polygons ``(m, 2)`` in metres with their colours (red, green, blue), the last on top.
     """
 
     centre: Float[np.ndarray, "n 2"]
-    painted: Sequence[tuple[Float[np.ndarray, "m 2"], tuple[int, int, int]]]
+    painted: Sequence[tuple[Float[np.ndarray, "m 2"], tuple[int, ...]]]
 
     @cached_property
     def ways(self) -> Float[np.ndarray, "n 2"]:
