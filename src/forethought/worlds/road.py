@@ -57,7 +57,7 @@ class Road:
 
     Attributes:
         centre: ``(n, 2)`` its corners, in the order in which they are driven through.
-        painted: polygons ``(m, 2)`` in metres with their colours (red, green, blue), the last on top.
+        painted: polygons ``(m, 2)`` in metres with their colours, the last on top.
     """
 
     centre: Float[np.ndarray, "n 2"]
