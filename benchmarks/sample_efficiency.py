@@ -54,7 +54,7 @@ def measure(benchmark: Benchmark) -> None:
     for name, (learn, behaviour, sizes) in LEARNERS.items():
         for minutes in sizes:
             for seed in benchmark.seeds:
-                label = f"{name.replace(',', '').replace(' ', '-')}-{minutes}-{seed}"
+                label = f"{name.replace(',', '').replace(' ', '-')}-{minutes:g}-{seed}"
                 measured = partial(learned, name, learn, behaviour, minutes, seed)
                 benchmark.part(label, measured)
         found = {one.name: one.value for one in benchmark.figures}
@@ -64,14 +64,14 @@ def measure(benchmark: Benchmark) -> None:
             benchmark.add(*until_enough(name, sizes, rates))
 
 
-def success_of(name: str, minutes: int, seed: int) -> str:
+def success_of(name: str, minutes: float, seed: int) -> str:
     """The figure of a learner's success."""
     return f"{title(name, minutes, seed)}: success"
 
 
-def title(name: str, minutes: int, seed: int) -> str:
+def title(name: str, minutes: float, seed: int) -> str:
     """How figures are called."""
-    return f"{name}, {minutes} min, seed {seed}"
+    return f"{name}, {minutes:g} min, seed {seed}"
 
 
 # ------------------------------------------------------------------------- experience
@@ -83,7 +83,7 @@ def demonstrating(world: World, seed: int) -> Behaviour:
 
 
 def recorded(
-    folder: Path, behaviour: Callable[[World, int], Behaviour], minutes: int, seed: int
+    folder: Path, behaviour: Callable[[World, int], Behaviour], minutes: float, seed: int
 ) -> Dataset:
     """So many minutes of one car, by the clock of its world."""
     recording = recipes.get(WORLD).recording
@@ -152,9 +152,9 @@ def cloning(recording: Dataset, folder: Path, seed: int) -> MakeActor:
 
 
 Learn = Callable[[Dataset, Path, int], MakeActor]
-LEARNERS: Mapping[str, tuple[Learn, Callable[[World, int], Behaviour], Sequence[int]]] = {
+LEARNERS: Mapping[str, tuple[Learn, Callable[[World, int], Behaviour], Sequence[float]]] = {
     "planning, nobody drives": (planning, explore, (1, 2, 5, 10, 20, 40)),
-    "cloning, demonstrations": (cloning, demonstrating, (1, 2, 5, 10)),
+    "cloning, demonstrations": (cloning, demonstrating, (0.2, 0.5, 1, 2, 5)),
     "cloning, nobody drives": (cloning, explore, (10, 40)),
 }
 """How each learns, from what, and from how many minutes of it."""
@@ -164,7 +164,7 @@ def learned(
     name: str,
     learn: Learn,
     behaviour: Callable[[World, int], Behaviour],
-    minutes: int,
+    minutes: float,
     seed: int,
     folder: Path,
 ) -> list[Figure]:
@@ -214,7 +214,7 @@ def bounds() -> list[Figure]:
 # ------------------------------------------------------------------------- how soon
 
 
-def until_enough(name: str, sizes: Sequence[int], rates: np.ndarray) -> list[Figure]:
+def until_enough(name: str, sizes: Sequence[float], rates: np.ndarray) -> list[Figure]:
     """Minutes until the success of all seeds together is enough, or the most where it never is.
 
     The interval is of success on so many tasks, drawn again from what was found (a parametric
@@ -240,7 +240,7 @@ def until_enough(name: str, sizes: Sequence[int], rates: np.ndarray) -> list[Fig
     return [most, figure(f"{name}: minutes until {ENOUGH:.0%}", found, unit="min", n=tasks, **ends)]
 
 
-def crossing(sizes: Sequence[int], rates: np.ndarray) -> float | None:
+def crossing(sizes: Sequence[float], rates: np.ndarray) -> float | None:
     """Minutes at which a curve first comes to be enough; None where it does not."""
     enough = np.flatnonzero(rates >= ENOUGH)
     if not len(enough):

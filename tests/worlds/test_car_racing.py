@@ -10,6 +10,8 @@ from forethought.types import STATE
 from forethought.worlds.adapter import CAMERA
 from forethought.worlds.car_racing import (
     CRUISING,
+    DIAL_ROWS,
+    DIAL_SPEED,
     DISTANCE,
     CarRacing,
     Driving,
@@ -125,6 +127,17 @@ def test_turned_left_the_road_ahead_lies_to_the_right(car: Driving) -> None:
         car.put(11, along, 0.0, turned, 0.0)
         ahead = road_seen(car.picture(), round(AHEAD * SIZE) - 12)
         assert ahead.mean() == pytest.approx(12 * METRES * np.tan(turned), abs=1.5)
+
+
+@pytest.mark.parametrize("speed", [0.0, 7.0, 20.0, 60.0])
+def test_the_bar_is_as_long_as_the_car_is_fast(car: Driving, speed: float) -> None:
+    car.put(11, 0.0, 0.0, 0.0, speed)
+    picture = car.picture()
+    bar = picture[-DIAL_ROWS:] / 255
+    share = min(float(car.sensed()[0]) / DIAL_SPEED, 1.0)
+    assert bar.mean() == pytest.approx(share, abs=0.01)
+    np.testing.assert_array_equal(bar, bar[:, ::-1])
+    assert (picture[-DIAL_ROWS - 1] > 50).any(1).all()
 
 
 def test_steering_right_turns_right_and_the_pedal_goes_both_ways(car: Driving) -> None:

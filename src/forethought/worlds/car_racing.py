@@ -1,7 +1,7 @@
 """Driving: Gymnasium's CarRacing, its tracks and its car on Box2D, from small pictures.
 
-The picture is drawn from the same polygons as Gymnasium's, many times faster, and without its
-dashboard; the car has in its place two sensors of its own, that tell its speed and how many of its
+The picture is drawn from the same polygons as Gymnasium's, many times faster, and of its dashboard
+it has the speed alone. Besides, two sensors of the car's own tell its speed and how many of its
 wheels are on grass. A task is a stretch of a track that must be driven without leaving the road.
 """
 
@@ -33,6 +33,8 @@ SHARP = 1.3
 PHYSICS_HZ = 50
 REPEAT = 4
 """Steps of the physics in a world step."""
+DIAL_ROWS, DIAL_SPEED = 3, 40.0
+"""Rows of the picture that show the speed, and metres per second that fill them."""
 GAS, BRAKE = 0.1, 0.05
 """What a pedal of 1 and of -1 are of Gymnasium's gas and brake: about as strong as each other."""
 
@@ -114,8 +116,15 @@ class Driving(gymnasium.Env[np.ndarray, np.ndarray]):
         return np.array([speed, np.mean([not wheel.tiles for wheel in car.wheels])])
 
     def picture(self) -> UInt8[np.ndarray, "48 48 3"]:
-        """What the camera sees."""
-        return self.road.picture(self.position, self.heading)
+        """What the camera sees, and below it a bar as long as the car is fast.
+
+        It grows from the middle, so that it is the same with left and right exchanged.
+        """
+        seen = self.road.picture(self.position, self.heading)
+        half = min(abs(float(self.sensed()[0])) / DIAL_SPEED, 1.0) * SIZE / 2
+        from_middle = np.abs(np.arange(SIZE) + 0.5 - SIZE / 2) - 0.5
+        seen[-DIAL_ROWS:] = (255 * np.clip(half - from_middle, 0, 1))[:, None].astype(np.uint8)
+        return seen
 
 
 class KeepDriving(GoalTask):
