@@ -153,9 +153,9 @@ def cloning(recording: Dataset, folder: Path, seed: int) -> MakeActor:
 
 Learn = Callable[[Dataset, Path, int], MakeActor]
 LEARNERS: Mapping[str, tuple[Learn, Callable[[World, int], Behaviour], Sequence[float]]] = {
-    "planning, nobody drives": (planning, explore, (1, 2, 5, 10, 20, 40)),
+    "planning, nobody drives": (planning, explore, (2, 5, 10, 20)),
     "cloning, demonstrations": (cloning, demonstrating, (0.2, 0.5, 1, 2, 5)),
-    "cloning, nobody drives": (cloning, explore, (10, 40)),
+    "cloning, nobody drives": (cloning, explore, (20,)),
 }
 """How each learns, from what, and from how many minutes of it."""
 

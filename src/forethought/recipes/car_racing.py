@@ -32,8 +32,8 @@ from forethought.world_model import (
     WorldModelConfig,
 )
 
-CRUISING = 20.0
-"""Metres per second."""
+CRUISING = 15.0
+"""Metres per second: fast enough for the tasks, and slower than the oracle, which knows the way."""
 GRASS_WEIGHT, SPEED_WEIGHT = 20.0, 2.0
 GRASS_FREE = 0.05
 """What is foreseen of grass is never quite zero; so much of it costs nothing."""
