@@ -2,8 +2,8 @@
 
 Eight models that differ only by the seed of their training, each on the same 1,200 tasks of two
 rooms, with searches so small that a good part of the tasks fails. Comparisons as ``forethought
-compare`` makes them are drawn from that: of runs that differ only by their seed, and of two searches
-that are about ten points apart.
+compare`` makes them are drawn from that: of runs that differ only by their seed, and of two
+searches that are about ten points apart.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def solved(model: Model, candidates: int) -> np.ndarray:
 
 
 def compared(met: dict[int, np.ndarray]) -> list[Figure]:
-    """How often differences are called, from ``(seeds, tasks)`` whether each search met the goal."""
+    """How often differences are called; of each search, by seed and task, if it met the goal."""
     rates = {candidates: float(one.mean()) for candidates, one in met.items()}
     few, many = min(
         itertools.combinations(CANDIDATES, 2), key=lambda p: abs(rates[p[1]] - rates[p[0]] - GAP)

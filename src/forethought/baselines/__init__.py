@@ -1,6 +1,7 @@
 """Baselines: what claims are tested against, trained as well as they can be."""
 
 from forethought.baselines.cloning import CloningConfig
+from forethought.baselines.following import Following
 from forethought.baselines.frame_transformer import (
     FrameTransformerConfig,
     NextFrameTokenConfig,
@@ -19,6 +20,7 @@ from forethought.baselines.transformer import TokenTransformer, TokenTransformer
 __all__ = [
     "CloningConfig",
     "CodedFramesConfig",
+    "Following",
     "FrameTransformerConfig",
     "GoalPolicy",
     "GoalPolicyConfig",

@@ -300,13 +300,21 @@ class SeekingPolicy:
         self.temperature = temperature
         self._generator = torch.Generator(device=policy.device).manual_seed(seed)
         self.num_agents = len(next(iter(goals.values())))
-        seen = self._read("the goals", goals)
-        stack = policy.config.perception.frame_stack
-        with torch.no_grad():
-            self._goal = policy.encode(
-                {key: still(torch.as_tensor(value), stack) for key, value in seen.items()}
-            )
+        self.seek(goals)
         self.reset()
+
+    @torch.no_grad()
+    def seek(self, goals: Observation) -> None:
+        """Other goals from now on, ``(b, ...)`` per key.
+
+        Raises:
+            ForethoughtError: they lack a key or have another shape.
+        """
+        seen = self._read("the goals", goals)
+        stack = self.policy.config.perception.frame_stack
+        self._goal = self.policy.encode(
+            {key: still(torch.as_tensor(value), stack) for key, value in seen.items()}
+        )
 
     def reset(self) -> None:
         """Forgets the episode; the goals stay."""

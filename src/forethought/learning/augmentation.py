@@ -59,7 +59,10 @@ class AugmentationConfig:
         clip = torch.arange(len(images))[:, None, None]
         # Indexing with slices between puts the indexed dimensions first: (b, h, w, t, f, 3).
         picked = images[clip, :, :, rows[:, :, None], columns[:, None, :]]
-        bright = picked.permute(0, 3, 4, 1, 2, 5).float() * lit.view(-1, 1, 1, 1, 1, 1)
+        moved_only = picked.permute(0, 3, 4, 1, 2, 5)
+        if not self.brightness:
+            return moved_only.contiguous()
+        bright = moved_only.float() * lit.view(-1, 1, 1, 1, 1, 1)
         return bright.clamp(0, 255).round().to(torch.uint8)
 
     def _turned(

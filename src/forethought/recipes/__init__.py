@@ -12,6 +12,7 @@ from forethought.learning import BeginFrom, InferredActionsConfig, JEPAConfig
 from forethought.learning.train import TrainConfig
 from forethought.learning.train import train as train_config
 from forethought.model import Model
+from forethought.recipes.car_racing import car_racing
 from forethought.recipes.fork import fork
 from forethought.recipes.pendulum import pendulum
 from forethought.recipes.pendulum_limits import pendulum_limits
@@ -56,6 +57,7 @@ _recipes: dict[str, Callable[[], Recipe]] = {
         rooms_maze_one,
         point_hazards,
         physics,
+        car_racing,
         vehicle_state,
         process,
         robot_arm,

@@ -192,7 +192,7 @@ class CrossOver(PlaceableTask):
         return np.sign(action) * _STRONGEST if generator.random() < 0.5 else action
 
 
-def point_hazards(num_worlds: int = 1) -> RestorableWorld:
+def point_hazards(num_worlds: int = 1) -> PlaceableWorld:
     """A heavy point among five hazards, observed as a state vector at 20 steps per second.
 
     Raises:

@@ -186,7 +186,7 @@ class TakePose(PlaceableTask):
         return _camera().picture(_arm(env).angles, size)
 
 
-def reacher(num_worlds: int = 1, **settings: Any) -> RestorableWorld:
+def reacher(num_worlds: int = 1, **settings: Any) -> PlaceableWorld:
     """Gymnasium's ``Reacher-v5`` from 64x64 pixels, at 25 steps per second.
 
     Raises:
@@ -203,7 +203,7 @@ def reacher(num_worlds: int = 1, **settings: Any) -> RestorableWorld:
     )
 
 
-def reacher_joints(num_worlds: int = 1) -> RestorableWorld:
+def reacher_joints(num_worlds: int = 1) -> PlaceableWorld:
     """The same arm from what the encoders of its joints tell; nothing is drawn.
 
     Raises:

@@ -122,6 +122,12 @@ def _physics(num_worlds: int) -> World:
     return Physics(num_worlds)
 
 
+def _car_racing(num_worlds: int) -> World:
+    from forethought.worlds.car_racing import car_racing
+
+    return car_racing(num_worlds)
+
+
 _worlds = {
     entry.name: entry
     for entry in (
@@ -204,6 +210,11 @@ _worlds = {
             name="physics",
             description="things that slide, bounce, fall and hide, 32x32 pixels: to be watched",
             make=_physics,
+        ),
+        WorldEntry(
+            name="car_racing",
+            description="Gymnasium's CarRacing from 48x48 pixels: keep driving, keep to the road",
+            make=_car_racing,
         ),
     )
 }
