@@ -319,6 +319,48 @@ HEADLINES = [
         "bAbI's twenty tasks, one configuration: under 5 % of answers wrong",
     ),
     (
+        "attribution",
+        "model planted: named by replacing parts",
+        "failures of a corrupted model, named by replacing parts",
+    ),
+    ("attribution", "objective planted: named by replacing parts", "of a misleading goal"),
+    ("attribution", "search planted: named by replacing parts", "of a search of one candidate"),
+    (
+        "attribution",
+        "search of two planted: named by replacing parts",
+        "of a search of two (the rest is luck)",
+    ),
+    (
+        "shifts",
+        "two_rooms, robustness, seed 0, mean over factors, one at a time: met at some step",
+        "two rooms otherwise than recorded, 18 factors: skill that is left, goals met",
+    ),
+    (
+        "shifts",
+        "two_rooms, robustness, seed 0, mean over factors, one at a time: kept at the end",
+        "goals kept",
+    ),
+    (
+        "shifts",
+        "two_rooms, rank of path length, seed 0, all: energy",
+        "two rooms: rank correlation of the energy with the true path length",
+    ),
+    (
+        "sample_efficiency",
+        "planning, nobody drives: minutes until 80%",
+        "CarRacing from pixels: minutes of straying, nobody driving, until 80 % of drives succeed",
+    ),
+    (
+        "sample_efficiency",
+        "cloning, nobody drives: most success",
+        "behaviour cloning from straying, most success",
+    ),
+    (
+        "sample_efficiency",
+        "cloning, demonstrations: minutes until 80%",
+        "behaviour cloning from a driver: minutes of demonstrations",
+    ),
+    (
         "text_model",
         "next byte, seed 0: held-out nats a character",
         "tinyshakespeare, held-out nats a character",
