@@ -16,10 +16,10 @@ BLOCKS = (
     "permanence",
     "continuity",
     "solidity",
-    "support",
+    "gravity",
     "inertia",
     "constancy",
-    "two rooms",
+    "two_rooms",
 )
 REFLEX_WORLDS = ("two_rooms", "reacher_joints", "two_rooms_random")
 CHANGES = tuple(
@@ -270,6 +270,22 @@ CLAIMS = (
         ),
         note="Most of the gain comes of inferring the actions of clips; with forty labelled "
         "episodes nothing is left to gain.",
+    ),
+    Claim(
+        name="physics",
+        says="Surprise knows intuitive physics.",
+        source=f"{PAPER}, 2.1; Garrido et al. (2025) for video",
+        models=SEEDS,
+        predictions=tuple(
+            Prediction(
+                says=f"{block}: pairs whose impossible clip surprises more",
+                experiment="physics",
+                figure=f"video model, {{case}}, {block}: pairs",
+                at_least=0.9,
+                cases=SEEDS,
+            )
+            for block in BLOCKS
+        ),
     ),
     Claim(
         name="adapting",
