@@ -319,6 +319,21 @@ HEADLINES = [
         "bAbI's twenty tasks, one configuration: under 5 % of answers wrong",
     ),
     (
+        "significance",
+        "one run a side, 400 tasks: seeds called different",
+        "runs that differ by their seed alone, 200 comparisons: called different",
+    ),
+    (
+        "significance",
+        "three runs a side, 400 tasks: seeds called different",
+        "three runs a side",
+    ),
+    (
+        "significance",
+        "three runs a side, 400 tasks: that gap found",
+        "a true gap of some ten points, 400 tasks: found",
+    ),
+    (
         "attribution",
         "model planted: named by replacing parts",
         "failures of a corrupted model, named by replacing parts",
