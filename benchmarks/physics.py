@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -82,14 +83,13 @@ def measure(benchmark: Benchmark) -> None:
         config = replace(recipes.configure("physics", clips.signature), seed=seed)
         for name, changed in RUNS.items():
             run = benchmark.folder("runs", fresh=False) / f"{name.replace(' ', '_')}-{seed}"
-
-            def part(folder: Path, name: str = name, run: Path = run) -> Sequence[Figure]:
-                return measured(clips, changed(config), run, name)  # noqa: B023
-
+            part = partial(measured, clips, changed(config), run, name)
             benchmark.part(f"{name}, seed {seed}", part)
 
 
-def measured(clips: Dataset, config: TrainConfig, run: Path, name: str) -> list[Figure]:
+def measured(
+    clips: Dataset, config: TrainConfig, run: Path, name: str, _: Path
+) -> Sequence[Figure]:
     """Trains a model, or finds it trained, and shows it the matched clips."""
     model = train(clips, config, run, resume=True)
     ours = name == "video model"

@@ -100,6 +100,9 @@ def test_nothing_measured_and_damaged_pages_are_told(
     assert main(["report", str(tmp_path)]) == 2
     assert "nothing has been measured here" in capsys.readouterr().err
     path = page(tmp_path / "shifts.html")
+    (tmp_path / "evaluate.json").write_text('{"world": "w", "protocol": {}}')
+    with pytest.raises(ForethoughtError, match=r"evaluate.json: damaged, or left by an earlier"):
+        review(tmp_path)
     kept_page(path).write_text(kept_page(path).read_text()[:80])
     with pytest.raises(ForethoughtError, match=r"shifts.page.json: damaged.*make the page"):
         review(tmp_path)

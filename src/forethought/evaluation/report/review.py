@@ -117,7 +117,16 @@ def _protocol(run: Path) -> Sequence[Section]:
     path = run / "evaluate.json"
     if not path.is_file():
         return []
-    content = json.loads(path.read_text())
+    try:
+        return [_told_protocol(json.loads(path.read_text()))]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ForethoughtError(
+            f"{path}: damaged, or left by an earlier version ({type(error).__name__}: {error}). "
+            "Measure it again with `forethought evaluate`."
+        ) from error
+
+
+def _told_protocol(content: Mapping[str, Any]) -> Section:
     protocol: Mapping[str, Any] = content["protocol"]
     tasks = ", ".join(f"{key} {value}" for key, value in protocol["tasks"].items())
     rows = [
@@ -135,15 +144,13 @@ def _protocol(run: Path) -> Sequence[Section]:
         ("ceilings", ", ".join(one["name"] for one in content["ceilings"]) or "none"),
         ("intervals", "95 %, Wilson for rates, bootstrap over episodes for means"),
     ]
-    return [
-        Section(
-            title="Protocol",
-            text="All of those below did the very same tasks, none of which any training saw "
-            "unless it is said.",
-            tables=[Table(header=("", ""), rows=rows)],
-            warnings=content["remarks"],
-        )
-    ]
+    return Section(
+        title="Protocol",
+        text="All of those below did the very same tasks, none of which any training saw unless "
+        "it is said.",
+        tables=[Table(header=("", ""), rows=rows)],
+        warnings=content["remarks"],
+    )
 
 
 def _again(run: Path, pages: Mapping[Part, Page]) -> Section:
