@@ -1,5 +1,6 @@
 """A flat world of moving things, to be watched: pymunk's physics, drawn at 32x32 pixels."""
 
+from forethought.worlds.physics import staged
 from forethought.worlds.physics.drawing import COLOURS, draw
 from forethought.worlds.physics.rooms import RoomScene, picture
 from forethought.worlds.physics.scene import (
@@ -39,4 +40,5 @@ __all__ = [
     "picture",
     "possible",
     "simulate",
+    "staged",
 ]

@@ -1,25 +1,25 @@
 """Clips of what can happen, of every kind, and the world that shows them: one that is only watched.
 
-Of the clips a third show rooms, a quarter things that fall, the others things that slide and bounce
-about, with walls in their way and screens before them.
+Of ten clips eight are staged, so that something goes out of sight in them (see ``staged``). Of the
+others some show rooms, some things that fall, most things that slide and bounce about, with walls
+in their way and screens before them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from forethought.types import ActionSpec, ArraySpec, Observation, Signature
-from forethought.worlds.physics.drawing import COLOURS, draw
-from forethought.worlds.physics.rooms import draw_rooms, picture
+from forethought.worlds.physics.drawing import draw
+from forethought.worlds.physics.rooms import RoomScene, draw_rooms, picture
 from forethought.worlds.physics.scene import (
     LENGTH,
     SIZE,
     Bar,
-    Form,
     Growth,
     Scene,
     Screen,
@@ -28,11 +28,10 @@ from forethought.worlds.physics.scene import (
     hidden,
     simulate,
 )
+from forethought.worlds.physics.staged import FORMS, GRAVITY, PALETTE, STAGED
 from forethought.worlds.picture import CAMERA
 
-FORMS = tuple(Form)
-PALETTE = tuple(COLOURS.values())
-CHANCES = {"rooms": 0.24, "falling": 0.22}
+CHANCES = {"staged": 0.8, "rooms": 0.05, "falling": 0.05}
 """Shares of the kinds of clips; the others slide."""
 
 
@@ -52,6 +51,24 @@ class Film:
     velocity: Float[np.ndarray, "t 2"]
     hidden: Bool[np.ndarray, " t"]
 
+    def mirrored(self) -> Film:
+        """Left and right exchanged."""
+        return replace(
+            self,
+            frames=np.ascontiguousarray(self.frames[:, :, ::-1]),
+            position=self.position * (-1, 1) + (SIZE, 0),
+            velocity=self.velocity * (-1, 1),
+        )
+
+    def turned(self) -> Film:
+        """Rows and columns exchanged."""
+        return replace(
+            self,
+            frames=np.ascontiguousarray(self.frames.swapaxes(1, 2)),
+            position=self.position[:, ::-1],
+            velocity=self.velocity[:, ::-1],
+        )
+
 
 def film(scene: Scene) -> Film:
     """A scene as it happens."""
@@ -64,22 +81,49 @@ def film(scene: Scene) -> Film:
     )
 
 
+def film_rooms(scene: RoomScene) -> Film:
+    """A way through rooms as it happens."""
+    way = scene.way()
+    return Film(
+        frames=picture(scene, way),
+        position=way / 2,
+        velocity=np.gradient(way, axis=0) / 2,
+        hidden=scene.hides(way),
+    )
+
+
 def possible(seed: int) -> Film:
     """A clip of what can happen; the same seed gives the same clip."""
     generator = np.random.default_rng(seed)
     kind = generator.random()
-    if kind < CHANCES["rooms"]:
-        scene = draw_rooms(generator)
-        way = scene.way()
-        return Film(
-            frames=picture(scene, way),
-            position=way / 2,
-            velocity=np.gradient(way, axis=0) / 2,
-            hidden=scene.hides(way),
-        )
-    if kind < CHANCES["rooms"] + CHANCES["falling"]:
+    if kind < CHANCES["staged"]:
+        return draw_staged(generator)
+    if kind < CHANCES["staged"] + CHANCES["rooms"]:
+        return film_rooms(draw_rooms(generator))
+    if kind < CHANCES["staged"] + CHANCES["rooms"] + CHANCES["falling"]:
         return film(draw_falling(generator))
     return film(draw_sliding(generator))
+
+
+def draw_staged(generator: np.random.Generator) -> Film:
+    """A clip in which something goes out of sight, from any side that leaves its physics as it is.
+
+    What falls is mirrored at most; what is seen from above may be turned as well.
+    """
+    kind = STAGED[generator.integers(len(STAGED))]
+    stage = kind[generator.integers(len(kind))]
+    mirror, flip, turn = generator.random(3) < 0.5
+    scene = stage(generator)
+    while isinstance(scene, Scene) and not free(scene, gap=0.25):
+        scene = stage(generator)
+    seen = film(scene) if isinstance(scene, Scene) else film_rooms(scene)
+    if mirror:
+        seen = seen.mirrored()
+    if isinstance(scene, Scene) and scene.gravity:
+        return seen
+    if flip:
+        seen = seen.turned().mirrored().turned()
+    return seen.turned() if turn and isinstance(scene, Scene) else seen
 
 
 # ------------------------------------------------------------------------------- seen from above
@@ -201,9 +245,6 @@ def draw_falling(generator: np.random.Generator) -> Scene:
         scene = Scene(things=things, walls=platforms, screens=screens, gravity=GRAVITY)
         if free(scene):
             return scene
-
-
-GRAVITY = 0.3
 
 
 def _falling(
