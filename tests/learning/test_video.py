@@ -15,11 +15,14 @@ from forethought.evaluation.physics import BLOCKS, WorldModelSurprise
 from forethought.evaluation.physics.results import PhysicsProtocol, evaluate_physics
 from forethought.evaluation.report.physics_report import physics_report
 from forethought.learning import OptimiserConfig, TrainConfig, VideoConfig
-from forethought.learning.masks import PassingMasks
+from forethought.learning.masks import LapseMasks
 from forethought.learning.train import train
+from forethought.learning.video import VideoStage
 from forethought.model import Model
+from forethought.perception import GridCNNConfig, PerceptionConfig
+from forethought.perception.patch_codes import PatchCodes
 from forethought.types import ArraySpec, ForethoughtError
-from forethought.world_model import GridMemoryConfig, VICRegConfig
+from forethought.world_model import GridMemoryConfig
 
 pytestmark = pytest.mark.filterwarnings("ignore::forethought.learning.train.CollapseWarning")
 
@@ -40,7 +43,8 @@ def small(films: Dataset, *, steps: int = 6) -> TrainConfig:
     return replace(
         config,
         world_model=replace(
-            config.world_model, predictor=GridMemoryConfig(channels=4, hidden=4, window=19)
+            config.world_model,
+            predictor=GridMemoryConfig(channels=4, hidden=4, readout=4, window=19),
         ),
         objective=replace(objective, optimiser=optimiser),
         probes=None,
@@ -52,35 +56,102 @@ def film_model(films: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Mode
     return train(films, small(films), tmp_path_factory.mktemp("run") / "run", visible=False)
 
 
-def test_it_trains_without_actions_and_resumes(films: Dataset, film_model: Model, tmp_path) -> None:
-    again = train(films, small(films), tmp_path / "run", visible=False)
-    for one, other in zip(film_model.parameters(), again.parameters(), strict=True):
+def test_a_broken_run_ends_like_an_unbroken_one(
+    films: Dataset, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Masks have grown as far as they would have, and codes begin where they began."""
+    config = small(films)
+    unbroken = train(films, config, tmp_path / "unbroken", visible=False)
+    real = VideoStage.before_step
+
+    def breaks(stage: VideoStage, step: int) -> None:
+        if step == 3:
+            raise KeyboardInterrupt
+        real(stage, step)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(VideoStage, "before_step", breaks)
+        train(films, config, tmp_path / "run", visible=False, checkpoint_s=0.0)
+    resumed = train(films, config, tmp_path / "run", visible=False, resume=True)
+    for one, other in zip(unbroken.parameters(), resumed.parameters(), strict=True):
         assert torch.equal(one, other)
 
 
-def test_masks_pass(generator: torch.Generator) -> None:
-    masks = PassingMasks(before=3, longest=4, whole=0.3, none=0.3)
-    hidden = masks.draw(400, 19, 64, generator)
-    assert hidden.shape == (400, 19, 64) and not hidden[:, :3].any()
-    moments = hidden.any(2)
-    assert int(moments.sum(1).max()) <= 4
-    # What is hidden is so in one stretch of time, and is the same block all the while.
-    assert int((moments.int().diff(dim=1) == 1).sum(1).max()) <= 1
-    blocks = hidden.any(1)
-    assert all(
-        torch.equal(clip[seen], block.expand(int(seen.sum()), -1))
-        for clip, seen, block in zip(hidden, moments, blocks, strict=True)
-    )
-    assert 0.2 < float((blocks.sum(1) == 0).float().mean()) < 0.4
-    assert 0.2 < float((blocks.sum(1) == 64).float().mean()) < 0.45
+def test_lapses_are_of_moments_or_of_blocks(generator: torch.Generator) -> None:
+    masks = LapseMasks(before=3, none=0.3, moments=0.3, least=0.2, most=0.6, longest=4)
+    hidden = masks.draw(600, 19, 64, generator)
+    assert hidden.shape == (600, 19, 64) and not hidden[:, :3].any()
+    missed = hidden.all(2).any(1)
+    blocked = hidden.any((1, 2)) & (hidden.sum(2) % 64 > 0).any(1)
+    assert 0.2 < float((~hidden.any((1, 2))).float().mean()) < 0.4
+    assert 0.2 < float((missed & ~blocked).float().mean()) < 0.4
+    # Where moments are missed they are missed wholly, as often as was said.
+    whole = hidden[missed & ~blocked]
+    assert torch.equal(whole.any(2), whole.all(2))
+    assert 0.3 < float(whole[:, 3:, 0].float().mean()) < 0.5
+    # A block stays for `longest` moments at most, two blocks for twice as many.
+    moments = hidden[blocked].any(2).sum(1)
+    assert int(moments.min()) >= 1 and int(moments.max()) <= 8
+
+
+def test_lapses_grow() -> None:
+    masks = LapseMasks(longest=15, most=0.85)
+    assert masks.grown(1.0) == masks
+    begin, half = masks.grown(0.0), masks.grown(0.5)
+    assert begin.longest == 3 < half.longest < 15
+    assert begin.most == 0.5 < half.most < 0.85
+
+
+def test_masks_grow_with_the_steps(films: Dataset, tmp_path) -> None:
+    """Growing masks hide less at first: the run differs; one that grew resumes bit for bit."""
+    config = small(films)
+    objective = config.objective
+    assert isinstance(objective, VideoConfig) and objective.growing > 6
+    grown = replace(config, objective=replace(objective, growing=0))
+    slow = train(films, config, tmp_path / "slow", visible=False)
+    fast = train(films, grown, tmp_path / "fast", visible=False)
+    predictors = (slow.world_model.predictor, fast.world_model.predictor)
+    weights = [torch.cat([one.flatten() for one in each.parameters()]) for each in predictors]
+    assert not torch.equal(*weights)
+
+
+def test_codes_begin_at_principal_components_and_stay(films: Dataset, film_model: Model) -> None:
+    """Over all patches of the clips codes are uncorrelated, none is larger than one, and what is
+    left out of the pixels is what the other components hold."""
+    frames = films.load(range(12), image_size=(32, 32))
+    (camera,) = films.signature.cameras
+    images = frames.observation[camera][:, None]
+    encoder = film_model.world_model.perception.by_key()[camera].requires_grad_(False)
+    assert isinstance(encoder, PatchCodes)
+    codes, tiles = encoder(images).flatten(0, 1), encoder.tiles(images).flatten(0, 1)
+    spread = codes.T.cov()
+    assert float(spread.diag().max()) < 1.1
+    assert float((spread - spread.diag().diag()).abs().max()) < 0.1
+    weight = encoder.codes.weight.flatten(1)
+    assert encoder.codes.bias is not None
+    assert torch.allclose(codes, tiles @ weight.T + encoder.codes.bias, atol=1e-4)
+    fitted = torch.linalg.lstsq(torch.cat([codes, torch.ones(len(codes), 1)], 1), tiles).solution
+    rest = tiles - torch.cat([codes, torch.ones(len(codes), 1)], 1) @ fitted
+    assert float(rest.square().mean() / tiles.var(0).mean()) < 0.05
+
+
+def test_another_perception_cannot_begin_at_principal_components(films: Dataset, tmp_path) -> None:
+    config = small(films)
+    (camera,) = films.signature.cameras
+    perception = PerceptionConfig(encoders={camera: GridCNNConfig(patch=2, channels=(8, 8))})
+    other = replace(config, world_model=replace(config.world_model, perception=perception))
+    with pytest.raises(ForethoughtError, match="PatchCodesConfig"):
+        train(films, other, tmp_path / "run", visible=False)
 
 
 def test_another_horizon_is_refused(films: Dataset) -> None:
     objective = small(films).objective
     with pytest.raises(ForethoughtError, match="horizon=2"):
         replace(objective, horizon=2)
-    with pytest.raises(ForethoughtError, match="whole"):
-        PassingMasks(whole=0.8, none=0.8)
+    with pytest.raises(ForethoughtError, match="growing=-1"):
+        replace(objective, growing=-1)
+    with pytest.raises(ForethoughtError, match="together at most 1"):
+        LapseMasks(moments=0.8, none=0.8)
 
 
 def test_pixel_tokens_are_the_pixels() -> None:
@@ -140,10 +211,3 @@ def test_surprise_is_of_what_comes_not_of_what_came(film_model: Model) -> None:
 def test_other_pictures_are_refused(model: Model) -> None:
     with pytest.raises(ForethoughtError, match="64"):
         evaluate_physics(model, [BLOCKS["inertia"]])
-
-
-def test_regularisers_are_those_of_the_recipe(films: Dataset) -> None:
-    objective = recipes.configure("physics", films.signature).objective
-    assert isinstance(objective, VideoConfig) and isinstance(
-        objective.regularisers[0], VICRegConfig
-    )

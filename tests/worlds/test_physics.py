@@ -19,6 +19,7 @@ from forethought.worlds.physics import (
     Screen,
     Thing,
     draw,
+    film,
     hidden,
     possible,
     simulate,
@@ -102,3 +103,22 @@ def test_screens_come_and_go() -> None:
     covers = [screen.cover(frame) for frame in range(LENGTH)]
     assert covers[4:9] == [1] * 5 and covers[13:] == [0] * (LENGTH - 13)
     assert all(later > earlier for earlier, later in pairwise(covers[:5]))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_what_is_true_of_a_clip_is_seen_in_it(seed: int) -> None:
+    """Mirrored and turned with its frames: where the thing is said to be, there is its colour."""
+    seen = film(Scene(things=(thing(position=(6 + seed, 12.0), velocity=(0.8, 0.6)),)))
+    for other in (seen, seen.mirrored(), seen.turned(), seen.turned().mirrored().turned()):
+        coloured = np.ptp(other.frames.astype(int), axis=-1) > 60
+        for frame in range(LENGTH):
+            rows, columns = np.nonzero(coloured[frame])
+            middle = np.array([columns.mean(), rows.mean()]) + 0.5
+            assert np.abs(middle - other.position[frame]).max() < 0.6
+        assert np.allclose(other.position[1] - other.position[0], other.velocity[0], atol=0.05)
+
+
+def test_most_clips_hide_something_for_a_while() -> None:
+    clips = [possible(seed) for seed in range(60)]
+    gone = [one.hidden.any() and not one.hidden[0] for one in clips]
+    assert np.mean(gone) > 0.5

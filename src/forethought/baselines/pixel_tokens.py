@@ -89,5 +89,5 @@ def pixel_run(config: TrainConfig) -> TrainConfig:
         config,
         recipe=f"{config.recipe}_pixels",
         world_model=replace(config.world_model, perception=perception),
-        objective=replace(objective, regularisers=()),
+        objective=replace(objective, regularisers=(), start=None),
     )

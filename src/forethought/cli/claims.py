@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 from rich.console import Console
+from rich.markup import escape
 
 from forethought.cli.output import Answer, Common, table
 
@@ -96,7 +97,8 @@ def _measure_again(claims: Sequence[Claim], names: Sequence[str]) -> Path:
 
 def _table(judged: Sequence[Judged]) -> object:
     rows = [
-        [one.claim.name, one.claim.says, _coloured(str(one.verdict)), one.because] for one in judged
+        [one.claim.name, one.claim.says, _coloured(str(one.verdict)), escape(one.because)]
+        for one in judged
     ]
     return table("The claims, tested", ["claim", "what it says", "verdict", "because"], rows)
 
@@ -113,7 +115,7 @@ def _explain(console: Console, one: Judged) -> None:
     """What was predicted and what was measured, with the command that measures it."""
     rows = [
         [
-            weighed.prediction.says
+            escape(weighed.prediction.says)
             + ("" if weighed.prediction.decides else " (shown, not heeded)"),
             f"{weighed.span.value:.3g}",
             f"{weighed.span.low:.3g} to {weighed.span.high:.3g}",

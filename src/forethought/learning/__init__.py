@@ -19,11 +19,13 @@ from forethought.learning.likeness import learn_unlike
 from forethought.learning.linear_start import LinearStartConfig
 from forethought.learning.local_metric import LocalMetricTrainingConfig
 from forethought.learning.masked import MaskedPredictorConfig, MaskedPretrainingConfig
-from forethought.learning.masks import BlockMasks, MomentMasks
+from forethought.learning.masks import BlockMasks, LapseMasks, MomentMasks
 from forethought.learning.pretraining import ObjectiveConfig, PretrainingStage
+from forethought.learning.principal_start import PrincipalStartConfig
 from forethought.learning.probing import ProbeTrainingConfig
 from forethought.learning.remembering import open_memory, remember
 from forethought.learning.sketching import SketchReport, SketchTrainingConfig, train_sketch
+from forethought.learning.start import StartConfig
 from forethought.learning.train import TrainConfig, train
 from forethought.learning.trainer import OptimiserConfig
 from forethought.learning.video import VideoConfig
@@ -46,6 +48,7 @@ __all__ = [
     "HindsightTrainingConfig",
     "InferredActionsConfig",
     "JEPAConfig",
+    "LapseMasks",
     "LinearStartConfig",
     "LocalMetricTrainingConfig",
     "MaskedPredictorConfig",
@@ -56,10 +59,12 @@ __all__ = [
     "OptimiserConfig",
     "PretrainConfig",
     "PretrainingStage",
+    "PrincipalStartConfig",
     "ProbeTrainingConfig",
     "SketchReport",
     "SketchTrainingConfig",
     "SquaredError",
+    "StartConfig",
     "TrainConfig",
     "VideoConfig",
     "WordsReport",

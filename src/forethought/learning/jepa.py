@@ -17,8 +17,8 @@ from forethought.config import register
 from forethought.data.windows import WindowSampler
 from forethought.learning.augmentation import AugmentationConfig
 from forethought.learning.errors import PredictionErrorConfig, SquaredError
-from forethought.learning.linear_start import LinearStartConfig
 from forethought.learning.pretraining import ObjectiveConfig, PretrainingStage
+from forethought.learning.start import StartConfig
 from forethought.types import ForethoughtError, Past, Windows
 from forethought.world_model.regularisers import RegulariserConfig
 from forethought.world_model.targets import OwnLatentsConfig, Target, TargetConfig
@@ -48,7 +48,7 @@ class JEPAConfig(ObjectiveConfig):
     regularisers: tuple[RegulariserConfig, ...]
     error: PredictionErrorConfig = field(default_factory=SquaredError)
     augmentation: AugmentationConfig | None = None
-    start: LinearStartConfig | None = None
+    start: StartConfig | None = None
     target: TargetConfig = field(default_factory=OwnLatentsConfig)
     frozen_encoder: bool = False
     each_step: float = 0.0

@@ -17,6 +17,7 @@ from torch import Tensor
 from forethought.config import register
 from forethought.data.windows import WindowSampler
 from forethought.learning.ridge import fit_ridge
+from forethought.learning.start import StartConfig
 from forethought.perception.encoders import AnchoredMLP
 from forethought.types import ForethoughtError
 from forethought.world_model.predictors import ResidualMLP
@@ -25,7 +26,7 @@ from forethought.world_model.world_model import WorldModel
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class LinearStartConfig:
+class LinearStartConfig(StartConfig):
     """Sets the linear paths of an anchored encoder and a residual predictor by ridge regression.
 
     Attributes:

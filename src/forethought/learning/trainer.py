@@ -80,6 +80,10 @@ class Stage(ABC):
     def begin(self) -> None:  # noqa: B027
         """Called once before the first step, never on resuming; nothing by default."""
 
+    def before_step(self, step: int) -> None:  # noqa: B027
+        """Called before each step with its number, for what changes as training goes on; nothing by
+        default."""
+
     def after_step(self) -> None:  # noqa: B027
         """Called after each update, e.g. to move a target network; nothing by default."""
 
@@ -207,6 +211,7 @@ class Loop:
         for group in optimiser.param_groups:
             group["lr"] = group["rate"] * stage.optimiser.learning_rate_at(step)
         generator = step_generator(self.config.seed, stage.name, step)
+        stage.before_step(step)
         with torch.random.fork_rng(devices=[]):
             # Dropout knows only the global generator.
             torch.manual_seed(generator.initial_seed())

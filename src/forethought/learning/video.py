@@ -35,6 +35,7 @@ class VideoConfig(JEPAConfig):
         masks: what of a clip the predictor is not shown while it foresees all of it; None to show
             it everything. Memory is then asked for in every clip, and not only where something
             happens to pass behind something else.
+        growing: steps over which the masks grow, from brief ones to what they are.
         unknown: frames at the beginning whose prediction does not count: of how fast things are
             nothing has been seen yet, and such errors would outweigh all others. Regularisers do
             not look at them either.
@@ -46,14 +47,15 @@ class VideoConfig(JEPAConfig):
     horizon: int = 1
     each_step: float = 1.0
     masks: MaskConfig | None = None
+    growing: int = 0
     unknown: int = 0
 
     def __post_init__(self) -> None:
-        if self.horizon != 1 or self.each_step <= 0 or self.unknown < 0:
+        if self.horizon != 1 or self.each_step <= 0 or min(self.growing, self.unknown) < 0:
             raise ForethoughtError(
                 f"VideoConfig foresees every frame from those before it: found horizon="
-                f"{self.horizon}, each_step={self.each_step} and unknown={self.unknown}; expected "
-                "1, a weight above 0, and 0 or more. "
+                f"{self.horizon}, each_step={self.each_step}, growing={self.growing} and unknown="
+                f"{self.unknown}; expected 1, a weight above 0, and twice 0 or more. "
                 "Set the predictor's window for longer clips; for rollouts use JEPAConfig."
             )
 
@@ -75,6 +77,11 @@ class VideoStage(JEPAStage):
 
     label = "video model"
     config: VideoConfig
+    _grown = 1.0
+
+    def before_step(self, step: int) -> None:
+        """See :class:`Stage`."""
+        self._grown = min(1.0, step / self.config.growing) if self.config.growing else 1.0
 
     def loss(self, generator: torch.Generator) -> tuple[Float[Tensor, ""], Mapping[str, Tensor]]:
         """See :class:`Stage`."""
@@ -112,5 +119,5 @@ class VideoStage(JEPAStage):
         if masks is None:
             return latents
         clips, length, tokens, _ = latents.shape
-        hidden = masks.draw(clips, length, tokens, generator).to(latents.device)
+        hidden = masks.grown(self._grown).draw(clips, length, tokens, generator).to(latents.device)
         return latents.masked_fill(hidden[..., None], 0.0)

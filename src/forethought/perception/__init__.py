@@ -10,6 +10,7 @@ from forethought.perception.encoders import (
 )
 from forethought.perception.impala import IMPALAConfig
 from forethought.perception.normalise import Normaliser
+from forethought.perception.patch_codes import PatchCodesConfig
 from forethought.perception.perception import Perception, PerceptionConfig
 from forethought.perception.pretrained import PretrainedImageConfig, PretrainedVideoConfig
 from forethought.perception.text import ByteTextConfig, PretrainedTextConfig, to_bytes, to_text
@@ -24,6 +25,7 @@ __all__ = [
     "IMPALAConfig",
     "MLPEncoderConfig",
     "Normaliser",
+    "PatchCodesConfig",
     "Perception",
     "PerceptionConfig",
     "PretrainedImageConfig",

@@ -1,8 +1,10 @@
 """A predictor with a memory at every place of a grid of tokens: what is out of sight stays there.
 
-A gated recurrent unit whose products are convolutions (Ballas et al., 2016): each place remembers
-what it has seen and what its neighbours remember, so that something hidden can go on moving in
-memory from place to place, by a law that is the same everywhere.
+A recurrent unit whose products are convolutions (Ballas et al., 2016), with one gate (Zhou et al.,
+2016) and a layer between what is remembered and the gate: each place remembers what it has seen and
+what its neighbours remember, so that something hidden can go on moving in memory from place to
+place, by a law that is the same everywhere. How far a thing has come within its place depends on
+where it is *and* on how fast, which one layer cannot say.
 """
 
 from __future__ import annotations
@@ -26,15 +28,17 @@ class GridMemoryConfig(PredictorConfig):
 
     Attributes:
         channels: numbers that are remembered at each place.
-        hidden: width of the maps from which the change is read.
+        hidden: width of the layer between what is remembered and what will be.
+        readout: width of the maps from which the change of the latents is read.
         window: model steps that it remembers.
 
     Raises:
         ForethoughtError: a window below one.
     """
 
-    channels: int = 40
-    hidden: int = 48
+    channels: int = 48
+    hidden: int = 96
+    readout: int = 64
     window: int = 20
 
     def __post_init__(self) -> None:
@@ -63,13 +67,14 @@ class GridMemory(Predictor):
         super().__init__()
         self.window, self.side, channels = config.window, side, config.channels
         self.place = GridPlaces(side)
-        self.entrance = nn.Conv2d(width + 2, 3 * channels, 1)
-        self.action = nn.Linear(action_width, 3 * channels, bias=False)
-        self.recall = nn.Conv2d(channels, 3 * channels, 3, padding=1)
+        self.entrance = nn.Conv2d(width + 2, config.hidden, 1)
+        self.action = nn.Linear(action_width, config.hidden, bias=False)
+        self.recall = nn.Conv2d(channels, config.hidden, 3, padding=1, bias=False)
+        self.gate = nn.Conv2d(config.hidden, 2 * channels, 1)
         self.readout = nn.Sequential(
-            nn.Conv2d(channels + width + 2, config.hidden, 3, padding=1),
+            nn.Conv2d(channels + width + 2, config.readout, 3, padding=1),
             nn.GELU(),
-            nn.Conv2d(config.hidden, width, 1),
+            nn.Conv2d(config.readout, width, 1),
         )
         last = self.readout[-1]
         self._begin_remembering()
@@ -130,29 +135,25 @@ class GridMemory(Predictor):
         """
         channels = self.recall.in_channels
         times = torch.rand(channels) * max(1.0, self.window - 2.0) + 1.0
-        assert self.entrance.bias is not None and self.recall.bias is not None
-        self.entrance.bias.zero_()
-        self.recall.bias.zero_()
-        self.entrance.bias[channels : 2 * channels] = times.log()
+        assert self.gate.bias is not None
+        self.gate.bias.zero_()
+        self.gate.bias[:channels] = times.log()
 
     def _told(
         self, latents: Float[Tensor, "n k d"], actions: Float[Tensor, "n a"]
-    ) -> Float[Tensor, "n three_c side side"]:
-        """What a step says to each gate, whatever is remembered."""
+    ) -> Float[Tensor, "n h side side"]:
+        """What a step says, whatever is remembered."""
         return self.entrance(self.place(latents)) + self.action(actions)[..., None, None]
 
     def _remember(
-        self,
-        told: Float[Tensor, "n three_c side side"],
-        memory: Float[Tensor, "n c side side"] | None,
+        self, told: Float[Tensor, "n h side side"], memory: Float[Tensor, "n c side side"] | None
     ) -> Float[Tensor, "n c side side"]:
-        reset_in, keep_in, new_in = told.chunk(3, dim=1)
-        if memory is None:
-            memory = torch.zeros_like(new_in)
-        reset_by, keep_by, new_by = self.recall(memory).chunk(3, dim=1)
-        keep = torch.sigmoid(keep_in + keep_by)
-        new = torch.tanh(new_in + torch.sigmoid(reset_in + reset_by) * new_by)
-        return keep * memory + (1 - keep) * new
+        # Of an empty memory nothing is recalled, and nothing is kept.
+        recalled = told if memory is None else told + self.recall(memory)
+        keep, new = self.gate(nn.functional.gelu(recalled)).chunk(2, dim=1)
+        keep = torch.sigmoid(keep)
+        fresh = (1 - keep) * torch.tanh(new)
+        return fresh if memory is None else keep * memory + fresh
 
     def _ahead(
         self, latents: Float[Tensor, "n k d"], memory: Float[Tensor, "n c side side"]

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from forethought.evaluation.physics.quadruplets import (
+    UNSEEN,
     Block,
     Frames,
     Quadruplet,
@@ -125,7 +126,7 @@ def _through_the_wall(generator: np.random.Generator) -> Quadruplet | None:
     uncovered = (can != cannot).any((1, 2, 3))
     seen = np.flatnonzero(~scene.hides(way))
     gone = scene.hides(way)
-    if not gone.any() or uncovered.sum() < 2 or uncovered[gone.argmax() :].any():
+    if gone.sum() < UNSEEN or uncovered.sum() < 2 or uncovered[gone.argmax() :].any():
         return None
     # What tells the rooms apart is covered before the dot is there: the rim of the dot on a wall
     # could otherwise be seen to change otherwise than on the floor.

@@ -22,6 +22,8 @@ Symmetry = Callable[[np.ndarray], np.ndarray]
 
 SEEN_BEFORE = 3
 SEEN_AFTER = 2
+UNSEEN = 4
+"""Frames that what differs is out of sight, at least; behind each of two screens half of them."""
 MOST_DRAWS = 2000
 
 
@@ -118,11 +120,12 @@ def crosswise(frames: Frames, symmetry: Symmetry, *, back: bool = False) -> Quad
     joined = np.where(swap, other, frames), np.where(swap, frames, other)
     differs = (joined[0] != frames).any((1, 2, 3))
     before = (frames != other)[: cuts[0]].any((1, 2, 3)).sum()
+    begins = int(np.flatnonzero(differs)[0]) if differs.any() else 0
     if before < SEEN_BEFORE or differs.sum() < SEEN_AFTER:
         return None
-    return Quadruplet(
-        possible=(frames, other), impossible=joined, begins=int(np.flatnonzero(differs)[0])
-    )
+    if begins - cuts[0] < UNSEEN // len(cuts):
+        return None
+    return Quadruplet(possible=(frames, other), impossible=joined, begins=begins)
 
 
 def meetings(first: Frames, second: Frames) -> list[int]:

@@ -113,7 +113,7 @@ def draw_rooms(generator: np.random.Generator, *, length: int = LENGTH) -> RoomS
 
 def curtain(generator: np.random.Generator, wall: float) -> Screen:
     """A screen before a wall, and what lies beside it."""
-    half = int(generator.integers(5, 8))
+    half = int(generator.integers(2, 8))
     middle = round(wall / 2)
     bar = Bar(
         low=(float(max(0, middle - half)), 0.0),

@@ -2,7 +2,8 @@
 
 Each is one that tells something only to who remembers: a thing passes behind a screen, is covered
 and uncovered, meets a wall or another thing where nobody sees it. Drawn at random, few clips would
-be such; a model that is to learn what things do unseen needs many.
+be such; a model that is to learn what things do unseen needs many. Screens are of every width: what
+is learned of a thing that is gone for a moment is where memory of one that is gone for long begins.
 """
 
 from __future__ import annotations
@@ -111,7 +112,7 @@ def unlike_covered(generator: np.random.Generator) -> Scene:
 def comes_back(generator: np.random.Generator) -> Scene:
     """A thing goes behind one of two screens, meets the border there, and comes back out."""
     thing = _thing(generator, FORMS)
-    edge = int(generator.integers(9, 12))
+    edge = int(generator.integers(3, 12))
     place = (float(generator.uniform(edge + 5, SIZE - edge - 1)), float(generator.uniform(5, 27)))
     thing = replace(thing, position=place, velocity=(-float(generator.uniform(1.2, 2.0)), 0.0))
     return Scene(things=(thing,), screens=tuple(Screen(bar=bar) for bar in _both_sides(edge)))
@@ -120,13 +121,13 @@ def comes_back(generator: np.random.Generator) -> Scene:
 def in_a_lane(generator: np.random.Generator) -> Scene:
     """In behind a screen on one side of the middle, and out of it there."""
     thing = _through(generator, _thing(generator), float(generator.uniform(4.5, 11)))
-    return Scene(things=(thing,), screens=(_in_the_middle(generator, (5, 8)),))
+    return Scene(things=(thing,), screens=(_in_the_middle(generator, (1, 8)),))
 
 
 def in_any_lane(generator: np.random.Generator) -> Scene:
     """In on one side, out on the other."""
     thing = _through(generator, _thing(generator), float(generator.uniform(4.5, SIZE - 4.5)))
-    return Scene(things=(thing,), screens=(_in_the_middle(generator, (5, 8)),))
+    return Scene(things=(thing,), screens=(_in_the_middle(generator, (1, 8)),))
 
 
 def any_form(generator: np.random.Generator) -> Scene:
@@ -138,7 +139,7 @@ def any_form(generator: np.random.Generator) -> Scene:
 
 def two_screens(generator: np.random.Generator) -> Scene:
     """Behind one screen, seen between the two, and behind the other."""
-    width, gap = int(generator.integers(7, 9)), int(generator.integers(2, 4))
+    width, gap = int(generator.integers(3, 9)), int(generator.integers(2, 4))
     middle = SIZE // 2 + 1
     bars = (
         Bar(low=(float(middle - gap - width), 0.0), high=(float(middle - gap), float(SIZE))),
@@ -160,7 +161,7 @@ def aslant(generator: np.random.Generator) -> Scene:
         position=(x, SIZE / 2 - slope * (SIZE / 2 - x)),
         velocity=(0.9 * speed, 0.9 * slope * speed),
     )
-    return Scene(things=(thing,), screens=(_in_the_middle(generator, (5, 8)),))
+    return Scene(things=(thing,), screens=(_in_the_middle(generator, (1, 8)),))
 
 
 def slow_and_fast(generator: np.random.Generator) -> Scene:
@@ -172,12 +173,12 @@ def slow_and_fast(generator: np.random.Generator) -> Scene:
         replace(thing, position=(SIZE / 2 - speed * meet, at), velocity=(speed, 0.0))
         for speed, at in zip(speeds, (lane, SIZE - lane), strict=True)
     )
-    return Scene(things=things, screens=(_in_the_middle(generator, (6, 8)),))
+    return Scene(things=things, screens=(_in_the_middle(generator, (1, 8)),))
 
 
 def columns(generator: np.random.Generator) -> Scene:
     """Two things of unlike form, in two columns, pass behind a screen."""
-    half, column = int(generator.integers(5, 8)), float(generator.uniform(4.5, 11))
+    half, column = int(generator.integers(1, 8)), float(generator.uniform(4.5, 11))
     one, other = _unlike(generator)
     moving = _through(generator, one, column)
     (along, _), (speed, _) = moving.position, moving.velocity
@@ -204,7 +205,7 @@ def wall_behind(generator: np.random.Generator) -> Scene:
     half = int(generator.integers(7, 9))
     left, right = SIZE // 2 - half, SIZE // 2 + half
     lane = float(generator.uniform(6, 9))
-    x = float(generator.integers(left + 8, right - 3))
+    x = float(generator.integers(left, right - 3))
     wall = Bar(low=(x, max(0.0, round(lane) - 5.0)), high=(x + 3, round(lane) + 5.0))
     moving = _through(generator, _thing(generator), lane)
     other = replace(moving, position=(moving.position[0], SIZE - lane))
@@ -222,7 +223,7 @@ def passed_on(generator: np.random.Generator) -> Scene:
     lane = float(generator.uniform(5, SIZE - 5))
     thing = _thing(generator)
     coming, resting = _through(generator, thing, lane), replace(thing, position=(SIZE / 2, lane))
-    screen = _in_the_middle(generator, (8, 11), falls=True)
+    screen = _in_the_middle(generator, (4, 11), falls=True)
     return Scene(things=(coming, resting), screens=(screen,))
 
 
