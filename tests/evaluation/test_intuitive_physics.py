@@ -94,11 +94,14 @@ def test_clips_that_never_meet_are_not_joined() -> None:
     for frame in range(10):
         moving[frame, 2, frame % 3] = 200
     assert crosswise(moving, mirrored) is None
-    moving[4:6] = 0
+    moving[4:7] = 0
+    # Out of sight for three frames, which is not long enough to have to be remembered.
+    assert crosswise(moving, mirrored) is None
+    moving[4:8] = 0
     four = crosswise(moving, mirrored)
-    assert four is not None and four.begins == 6
+    assert four is not None and four.begins == 8
     assert np.array_equal(four.impossible[0][:4], moving[:4])
-    assert np.array_equal(four.impossible[0][6:], moving[6:, :, ::-1])
+    assert np.array_equal(four.impossible[0][8:], moving[8:, :, ::-1])
 
 
 def test_an_odd_number_of_pairs_is_refused() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -23,6 +24,7 @@ from forethought.perception import GridCNNConfig, PerceptionConfig
 from forethought.perception.patch_codes import PatchCodes
 from forethought.types import ArraySpec, ForethoughtError
 from forethought.world_model import GridMemoryConfig
+from forethought.world_model.veils import GREY, veiled
 
 pytestmark = pytest.mark.filterwarnings("ignore::forethought.learning.train.CollapseWarning")
 
@@ -31,7 +33,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::forethought.learning.train.Coll
 def films(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     path = tmp_path_factory.mktemp("films") / "data"
     return data.record(
-        worlds.make("physics", 6), path, num_episodes=12, episode_length=21, visible=False
+        worlds.make("physics", 6), path, num_episodes=12, episode_length=22, visible=False
     )
 
 
@@ -44,7 +46,7 @@ def small(films: Dataset, *, steps: int = 6) -> TrainConfig:
         config,
         world_model=replace(
             config.world_model,
-            predictor=GridMemoryConfig(channels=4, hidden=4, readout=4, window=19),
+            predictor=GridMemoryConfig(channels=4, hidden=4, readout=4, window=10),
         ),
         objective=replace(objective, optimiser=optimiser),
         probes=None,
@@ -77,29 +79,40 @@ def test_a_broken_run_ends_like_an_unbroken_one(
         assert torch.equal(one, other)
 
 
-def test_lapses_are_of_moments_or_of_blocks(generator: torch.Generator) -> None:
-    masks = LapseMasks(before=3, none=0.3, moments=0.3, least=0.2, most=0.6, longest=4)
-    hidden = masks.draw(600, 19, 64, generator)
-    assert hidden.shape == (600, 19, 64) and not hidden[:, :3].any()
-    missed = hidden.all(2).any(1)
-    blocked = hidden.any((1, 2)) & (hidden.sum(2) % 64 > 0).any(1)
-    assert 0.2 < float((~hidden.any((1, 2))).float().mean()) < 0.4
-    assert 0.2 < float((missed & ~blocked).float().mean()) < 0.4
-    # Where moments are missed they are missed wholly, as often as was said.
-    whole = hidden[missed & ~blocked]
-    assert torch.equal(whole.any(2), whole.all(2))
-    assert 0.3 < float(whole[:, 3:, 0].float().mean()) < 0.5
-    # A block stays for `longest` moments at most, two blocks for twice as many.
-    moments = hidden[blocked].any(2).sum(1)
-    assert int(moments.min()) >= 1 and int(moments.max()) <= 8
+def test_lapses_pass(generator: torch.Generator) -> None:
+    masks = LapseMasks(before=3, longest=4, whole=0.3, none=0.3)
+    hidden = masks.draw(400, 19, 64, generator)
+    assert hidden.shape == (400, 19, 64) and not hidden[:, :3].any()
+    moments = hidden.any(2)
+    assert int(moments.sum(1).max()) <= 4
+    # What is hidden is so in one stretch of time, and is the same block all the while.
+    assert int((moments.int().diff(dim=1) == 1).sum(1).max()) <= 1
+    blocks = hidden.any(1)
+    assert all(
+        torch.equal(clip[seen], block.expand(int(seen.sum()), -1))
+        for clip, seen, block in zip(hidden, moments, blocks, strict=True)
+    )
+    assert 0.2 < float((blocks.sum(1) == 0).float().mean()) < 0.4
+    assert 0.2 < float((blocks.sum(1) == 64).float().mean()) < 0.45
 
 
 def test_lapses_grow() -> None:
-    masks = LapseMasks(longest=15, most=0.85)
+    masks = LapseMasks(longest=9)
     assert masks.grown(1.0) == masks
-    begin, half = masks.grown(0.0), masks.grown(0.5)
-    assert begin.longest == 3 < half.longest < 15
-    assert begin.most == 0.5 < half.most < 0.85
+    assert [masks.grown(share).longest for share in (0.0, 0.25, 0.5)] == [1, 3, 5]
+
+
+def test_a_veil_looks_like_a_grey_picture(film_model: Model) -> None:
+    """Where nothing is hidden latents stay; where all is, they are those of the grey."""
+    world_model = film_model.world_model
+    (camera,) = film_model.signature.cameras
+    seen = torch.randn(2, 3, 64, world_model.width)
+    hidden = torch.zeros(2, 3, 64, dtype=torch.bool)
+    hidden[0, 1, 5] = True
+    shown = veiled(world_model, seen, hidden)
+    assert torch.equal(shown[~hidden], seen[~hidden])
+    grey = world_model.encode({camera: torch.full((1, 1, 32, 32, 3), GREY, dtype=torch.uint8)})
+    assert torch.allclose(shown[0, 1, 5], grey[0, 5])
 
 
 def test_masks_grow_with_the_steps(films: Dataset, tmp_path) -> None:
@@ -118,15 +131,16 @@ def test_masks_grow_with_the_steps(films: Dataset, tmp_path) -> None:
 def test_codes_begin_at_principal_components_and_stay(films: Dataset, film_model: Model) -> None:
     """Over all patches of the clips codes are uncorrelated, none is larger than one, and what is
     left out of the pixels is what the other components hold."""
-    frames = films.load(range(12), image_size=(32, 32))
+    learned = [i for i in range(12) if i not in film_model.notes["held_out_episodes"]]
+    frames = films.load(learned, image_size=(32, 32))
     (camera,) = films.signature.cameras
     images = frames.observation[camera][:, None]
     encoder = film_model.world_model.perception.by_key()[camera].requires_grad_(False)
     assert isinstance(encoder, PatchCodes)
     codes, tiles = encoder(images).flatten(0, 1), encoder.tiles(images).flatten(0, 1)
     spread = codes.T.cov()
-    assert float(spread.diag().max()) < 1.1
-    assert float((spread - spread.diag().diag()).abs().max()) < 0.1
+    assert float(spread.diag().max()) < 1.001
+    assert float((spread - spread.diag().diag()).abs().max()) < 0.01
     weight = encoder.codes.weight.flatten(1)
     assert encoder.codes.bias is not None
     assert torch.allclose(codes, tiles @ weight.T + encoder.codes.bias, atol=1e-4)
@@ -151,7 +165,7 @@ def test_another_horizon_is_refused(films: Dataset) -> None:
     with pytest.raises(ForethoughtError, match="growing=-1"):
         replace(objective, growing=-1)
     with pytest.raises(ForethoughtError, match="together at most 1"):
-        LapseMasks(moments=0.8, none=0.8)
+        LapseMasks(whole=0.8, none=0.8)
 
 
 def test_pixel_tokens_are_the_pixels() -> None:
@@ -201,11 +215,34 @@ def test_surprise_is_of_what_comes_not_of_what_came(film_model: Model) -> None:
     begins = BLOCKS["continuity"].quadruplet(0).begins
     surprise = WorldModelSurprise(model=film_model)
     told = surprise(possible[None]) - surprise(impossible[None])
-    assert abs(told[0, : begins - 1]).max() < 1e-6 < abs(told[0, begins - 1])
-    windows = WorldModelSurprise(model=film_model, context=4, window=16)(possible[None])
-    assert windows.shape == (1, 3)
+    block = film_model.world_model.config.action_block
+    assert told.shape == (1, 22 - block)
+    # The first number is of the frame that one model step leads to.
+    assert abs(told[0, : begins - block]).max() < 1e-6 < abs(told[0, begins - block])
+    windows = WorldModelSurprise(model=film_model, context=2, window=8, stride=1)
+    # Of eleven steps eight fit in four ways, from either frame on.
+    assert windows(possible[None]).shape == (1, 8)
     with pytest.raises(ForethoughtError, match="context=20"):
         WorldModelSurprise(model=film_model, context=20)
+
+
+def test_what_is_hidden_cannot_be_told_from_what_follows(film_model: Model) -> None:
+    """Behind its context nothing is seen: surprise then differs by the frames themselves alone."""
+    possible, impossible = BLOCKS["continuity"].pair(0)
+    hidden = WorldModelSurprise(model=film_model, context=2, hide=True)
+    world_model = film_model.world_model
+    (camera,) = film_model.signature.cameras
+    frames = torch.from_numpy(np.stack([possible, impossible]))[:, :, None]
+    latents = world_model.encode({camera: frames})[:, ::2]
+    covered = torch.zeros(latents.shape[:-1], dtype=torch.bool)
+    covered[:, 2:] = True
+    shown = veiled(world_model, latents, covered)
+    assert torch.equal(shown[0, 2:], shown[1, 2:])
+    still = world_model.normalise(torch.zeros(world_model.action_width)).expand(2, 10, -1)
+    ahead = world_model.each(shown[:, :-1], still).mean(0)
+    expected = (ahead[:, 1:] - latents[:, 2:]).abs().mean((1, 2, 3))
+    found = hidden(np.stack([possible, impossible]))[:, 0]
+    assert np.allclose(found, expected.detach().numpy(), rtol=1e-5)
 
 
 def test_other_pictures_are_refused(model: Model) -> None:

@@ -118,7 +118,8 @@ def test_what_is_true_of_a_clip_is_seen_in_it(seed: int) -> None:
         assert np.allclose(other.position[1] - other.position[0], other.velocity[0], atol=0.05)
 
 
-def test_most_clips_hide_something_for_a_while() -> None:
-    clips = [possible(seed) for seed in range(60)]
+def test_much_goes_out_of_sight() -> None:
+    """Wholly, and its first thing: in a third of the clips and more; narrow screens hide a part."""
+    clips = [possible(seed) for seed in range(200)]
     gone = [one.hidden.any() and not one.hidden[0] for one in clips]
-    assert np.mean(gone) > 0.5
+    assert np.mean(gone) > 0.3

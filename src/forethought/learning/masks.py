@@ -152,81 +152,54 @@ class BlockMasks(MaskConfig):
 @register
 @dataclass(frozen=True, kw_only=True)
 class LapseMasks(MaskConfig):
-    """Lapses of sight: single moments are missed, or blocks of the token grid for a while.
+    """Lapses of sight: for a while all of the token grid is hidden, or a block of it.
 
     Whoever is to know what is there all the same has to remember it, and how it moved. Long lapses
     teach nothing to a memory that does not yet bridge short ones: let them grow.
 
     Attributes:
         before: moments at the beginning that are always shown.
-        none: share of the clips in which nothing is missed.
-        moments: share of the clips in which moments are missed, each by its own lot; in the others
-            it is one block or two.
-        least: least chance of a moment to be missed; each clip has a chance of its own.
-        most: most chance of it.
-        longest: moments that a block is hidden, at most.
+        none: share of the clips in which nothing is hidden.
+        whole: share of the clips in which all is; in the others it is a block.
+        longest: moments that something is hidden, at most.
 
     Raises:
         ForethoughtError: numbers below one, or shares that are none.
     """
 
-    before: int = 3
-    none: float = 0.2
-    moments: float = 0.35
-    least: float = 0.3
-    most: float = 0.85
-    longest: int = 15
+    before: int = 2
+    none: float = 0.4
+    whole: float = 0.4
+    longest: int = 9
 
     def __post_init__(self) -> None:
-        shares = self.none >= 0 and self.moments >= 0 and self.none + self.moments <= 1
-        chances = 0 <= self.least <= self.most <= 1
-        if self.before < 1 or self.longest < 2 or not shares or not chances:
+        shares = min(self.none, self.whole) >= 0 and self.none + self.whole <= 1
+        if self.before < 1 or self.longest < 1 or not shares:
             raise ForethoughtError(
-                f"LapseMasks: found before={self.before}, none={self.none}, moments={self.moments}"
-                f", least={self.least}, most={self.most}, longest={self.longest}; expected one "
-                "moment before or more, shares that are together at most 1, chances from 0 to 1, "
-                "the least first, and blocks that are hidden for 2 moments or more."
+                f"LapseMasks: found before={self.before}, none={self.none}, whole={self.whole}, "
+                f"longest={self.longest}; expected moments of at least 1 and shares that are "
+                "together at most 1."
             )
 
     def grown(self, share: float) -> LapseMasks:
-        """See :class:`MaskConfig`: at first blocks are hidden for three moments at most."""
-        most = max(self.least, 0.5)
-        return replace(
-            self,
-            most=most + share * (self.most - most) if self.most > most else self.most,
-            longest=max(2, round(3 + share * (self.longest - 3))),
-        )
+        """See :class:`MaskConfig`: at first a lapse is of a single moment."""
+        return replace(self, longest=1 + int(share * (self.longest - 1)))
 
     def draw(
         self, clips: int, length: int, tokens: int, generator: torch.Generator
     ) -> Bool[Tensor, "b t k"]:
         """See :class:`MaskConfig`."""
-        kind, chance = torch.rand(2, clips, generator=generator)
-        chance = self.least + chance * (self.most - self.least)
-        missed = torch.rand(clips, length, generator=generator) < chance[:, None]
-        missed[:, : self.before] = False
-        missed &= (kind < self.moments)[:, None]
-        hidden = missed[:, :, None].expand(-1, -1, tokens).clone()
-        twice = torch.rand(clips, generator=generator) < 0.5
-        blocked = kind >= self.moments + self.none
-        for shown in (blocked, blocked & twice):
-            block = self._block(clips, length, tokens, generator)
-            hidden |= block & shown[:, None, None]
-        return hidden
-
-    def _block(
-        self, clips: int, length: int, tokens: int, generator: torch.Generator
-    ) -> Bool[Tensor, "b t k"]:
-        """A block of each clip's grid, for a while."""
         side = grid_side(tokens)
-        first, last = torch.rand(2, clips, generator=generator)
+        kind, first, last = torch.rand(3, clips, generator=generator)
         begin = (self.before + first * (length - self.before)).floor()
-        end = begin + 2 + (last * (self.longest - 1)).floor()
+        end = begin + 1 + (last * self.longest).floor()
         moments = torch.arange(length)
         when = (moments >= begin[:, None]) & (moments < end[:, None])
         extents = 2 + (torch.rand(2, clips, generator=generator) * (side - 1)).floor()
         rows, columns = (_stretch(one.clamp_max(side), side, generator) for one in extents)
         where = rows[:, :, None] & columns[:, None, :]
+        where |= (kind < self.whole)[:, None, None]
+        where &= (kind < 1 - self.none)[:, None, None]
         return when[:, :, None] & where.flatten(1)[:, None]
 
 

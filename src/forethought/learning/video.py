@@ -19,6 +19,7 @@ from forethought.learning.jepa import JEPAConfig, JEPAStage, Regularisers
 from forethought.learning.masks import MaskConfig
 from forethought.types import ForethoughtError
 from forethought.world_model.targets import Target
+from forethought.world_model.veils import veiled
 from forethought.world_model.world_model import WorldModel
 
 
@@ -114,10 +115,10 @@ class VideoStage(JEPAStage):
     def _shown(
         self, latents: Float[Tensor, "b t k d"], generator: torch.Generator
     ) -> Float[Tensor, "b t k d"]:
-        """What the predictor is shown of clips: hidden tokens are zero."""
+        """What the predictor is shown of clips: before hidden tokens is a veil."""
         masks = self.config.masks
         if masks is None:
             return latents
         clips, length, tokens, _ = latents.shape
-        hidden = masks.grown(self._grown).draw(clips, length, tokens, generator).to(latents.device)
-        return latents.masked_fill(hidden[..., None], 0.0)
+        hidden = masks.grown(self._grown).draw(clips, length, tokens, generator)
+        return veiled(self.world_model, latents, hidden.to(latents.device))

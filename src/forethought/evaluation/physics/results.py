@@ -139,14 +139,19 @@ def untrained(model: Model, seed: int) -> Model:
 def surprises_of(model: Model) -> dict[str, WorldModelSurprise]:
     """The ways in which a model's surprise may be taken, by name."""
     ways = {EACH: WorldModelSurprise(model=model)}
-    predictor = model.world_model.predictor
-    if isinstance(predictor, FrameTransformer) or predictor.window < max(CONTEXTS):
+    world_model = model.world_model
+    block, steps = world_model.config.action_block, world_model.predictor.window
+    contexts = sorted({max(1, frames // block) for frames in CONTEXTS})
+    if isinstance(world_model.predictor, FrameTransformer) or steps <= contexts[-1]:
         return ways
-    for context in CONTEXTS:
-        name = f"windows of {WINDOW} frames from {context}"
-        ways[name] = WorldModelSurprise(model=model, context=context, window=WINDOW)
-        hidden = f"all that follows hidden from {context}"
-        ways[hidden] = WorldModelSurprise(model=model, context=context, hide=True)
+    for context in contexts:
+        seen = f"from {context * block} frames"
+        ways[f"windows of {WINDOW} frames {seen}"] = WorldModelSurprise(
+            model=model, context=context, window=WINDOW // block, stride=max(1, 2 // block)
+        )
+        ways[f"all that follows hidden {seen}"] = WorldModelSurprise(
+            model=model, context=context, hide=True
+        )
     return ways
 
 

@@ -12,10 +12,10 @@ from forethought.worlds.physics.scene import LENGTH, Bar, Growth, Screen
 from forethought.worlds.physics.scene import SIZE as SMALL
 from forethought.worlds.two_rooms import SIZE, Layout, TwoRoomsConfig, draw
 
-ROOMS = TwoRoomsConfig(wall_range=(20.0, 44.0), door_range=(12.0, 52.0), dot_sigma=2.2)
+ROOMS = TwoRoomsConfig(wall_range=(20.0, 44.0), door_range=(12.0, 52.0), dot_sigma=3.0)
 STEPS = 3
 """World steps between frames."""
-REACH = 4
+REACH = 5
 """Pixels of the picture from the dot's middle beyond which it is not seen."""
 
 
@@ -113,7 +113,7 @@ def draw_rooms(generator: np.random.Generator, *, length: int = LENGTH) -> RoomS
 
 def curtain(generator: np.random.Generator, wall: float) -> Screen:
     """A screen before a wall, and what lies beside it."""
-    half = int(generator.integers(2, 8))
+    half = int(generator.integers(3, 10))
     middle = round(wall / 2)
     bar = Bar(
         low=(float(max(0, middle - half)), 0.0),

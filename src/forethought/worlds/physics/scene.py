@@ -16,7 +16,7 @@ import pymunk
 from jaxtyping import Bool, Float
 
 SIZE = 32
-LENGTH = 21
+LENGTH = 22
 FLOOR = 29.0
 """y of the floor of scenes that are seen from the side."""
 SUBSTEPS = 10

@@ -297,12 +297,12 @@ def _rooms(
 
 
 STAGED: tuple[tuple[Staged, ...], ...] = (
-    (covered, comes_back),
-    (in_a_lane, two_screens),
-    (wall_behind,),
-    (let_go,),
-    (in_any_lane, aslant, slow_and_fast, passed_on),
-    (any_form, columns, unlike_covered),
+    (covered, comes_back, unlike_covered),
+    (in_a_lane, in_any_lane, any_form, two_screens, columns),
+    (aslant,),
+    (wall_behind, let_go),
+    (slow_and_fast, passed_on),
     (past_the_door, at_the_door),
 )
-"""Kinds of scenes by what has to be known of them; each kind is shown as often."""
+"""Kinds of scenes by what has to be known of them: that things stay, that they go on, where to,
+what is in their way, who is who, and all of it in rooms. Each kind is shown as often."""

@@ -1,8 +1,8 @@
 """Clips of what can happen, of every kind, and the world that shows them: one that is only watched.
 
-Of ten clips eight are staged, so that something goes out of sight in them (see ``staged``). Of the
-others some show rooms, some things that fall, most things that slide and bounce about, with walls
-in their way and screens before them.
+Most clips are staged, so that something goes out of sight in them (see ``staged``). Of the others
+some show rooms, some things that fall, most things that slide and bounce about, with walls in their
+way and screens before them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from forethought.worlds.physics.scene import (
 from forethought.worlds.physics.staged import FORMS, GRAVITY, PALETTE, STAGED
 from forethought.worlds.picture import CAMERA
 
-CHANCES = {"staged": 0.8, "rooms": 0.05, "falling": 0.05}
+CHANCES = {"staged": 0.85, "rooms": 0.05, "falling": 0.03}
 """Shares of the kinds of clips; the others slide."""
 
 
