@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,10 +13,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from forethought.evaluation.physics import BLOCKS, CONTROLS, Block, Pairs, measure
+from forethought.evaluation.physics import (
+    BLOCKS,
+    CONTROLS,
+    Block,
+    BlockResult,
+    Pairs,
+    Summary,
+    measure,
+)
 from forethought.evaluation.physics.controls import optical_flow
 from forethought.evaluation.physics.quadruplets import crosswise, mirrored
+from forethought.evaluation.physics.results import BARE, MODEL, Fault, PhysicsResults
 from forethought.evaluation.physics.videos import open_videos
+from forethought.evaluation.statistics import wilson
 from forethought.types import ForethoughtError
 
 SIZE = (16, 16)
@@ -102,6 +113,59 @@ def test_clips_that_never_meet_are_not_joined() -> None:
     assert four is not None and four.begins == 8
     assert np.array_equal(four.impossible[0][:4], moving[:4])
     assert np.array_equal(four.impossible[0][8:], moving[8:, :, ::-1])
+
+
+def test_bare_clips_are_the_same_where_no_screen_is(block: Block) -> None:
+    """What screens leave open is seen alike; what can happen is still told from what cannot."""
+    screens = np.array([120, 155])
+    for seed in range(6):
+        four = block.quadruplet(seed)
+        assert four.bare is not None and four.bare.begins <= four.begins
+        pairs = zip(
+            (*four.possible, *four.impossible),
+            (*four.bare.possible, *four.bare.impossible),
+            strict=True,
+        )
+        for veiled, bare in pairs:
+            grey = np.ptp(veiled, axis=-1) == 0
+            screen = grey & np.isin(veiled[..., 0], screens)
+            assert screen.any() and np.array_equal(veiled[~screen], bare[~screen])
+        for possible, impossible in zip(four.bare.possible, four.bare.impossible, strict=True):
+            assert (possible != impossible).any()
+
+
+def test_a_jump_is_seen_where_nothing_is_hidden() -> None:
+    """Pixels say nothing of matched clips, and all of bare ones in which a thing jumps."""
+    pairs = Pairs.of(BLOCKS["continuity"], 20)
+    assert pairs.bare is not None
+    found = measure(CONTROLS["pixel difference"], pairs.bare)
+    assert found.pairs["max"].value > 0.9
+    assert measure(CONTROLS["pixel difference"], pairs).pairs["max"].value == 0.5
+
+
+def result(name: str, share: float) -> BlockResult:
+    """A block of which so many of 100 pairs were told apart."""
+    right = np.arange(100) < round(100 * share)
+    found = {"mean": wilson(right)}
+    moments = np.zeros((1, 1)), np.zeros((1, 1))
+    return BlockResult(name=name, pairs=found, sets=found, single={}, surprises=moments)
+
+
+def test_what_is_known_when_nothing_is_hidden_was_forgotten() -> None:
+    results = PhysicsResults(
+        data="",
+        surprise="",
+        summary=Summary.MEAN,
+        choices={},
+        says={},
+        results={
+            MODEL: [result("known", 0.95), result("forgotten", 0.6), result("unknown", 0.5)],
+            BARE: [result("known", 0.5), result("forgotten", 0.97), result("unknown", 0.7)],
+        },
+        examples=[],
+    )
+    assert results.faults() == {"forgotten": Fault.MEMORY, "unknown": Fault.FORESIGHT}
+    assert replace(results, results={MODEL: results.results[MODEL]}).faults() == {}
 
 
 def test_an_odd_number_of_pairs_is_refused() -> None:

@@ -197,6 +197,7 @@ def test_results_and_page(film_model: Model, tmp_path) -> None:
     results = evaluate_physics(film_model, [BLOCKS["inertia"]], protocol)
     assert set(results.results) == {
         "model",
+        "model, nothing hidden",
         "untrained 0",
         "pixel difference",
         "optical flow",
@@ -207,6 +208,8 @@ def test_results_and_page(film_model: Model, tmp_path) -> None:
     assert "inertia" in page and "image/webp" in page
     content = results.to_json()
     assert content["results"]["model"][0]["pairs"]["mean"]["episodes"] == 4
+    accuracy = content["results"]["model"][0]["pairs"][results.summary.value]["value"]
+    assert set(content["faults"]) == ({"inertia"} if accuracy < 0.9 else set())
 
 
 def test_surprise_is_of_what_comes_not_of_what_came(film_model: Model) -> None:

@@ -69,6 +69,8 @@ def run(arguments: Arguments) -> Answer:
     def show(console: Console) -> None:
         title = f"pairs told apart, by {results.summary.value} surprise ({results.surprise})"
         console.print(table(title, header, rows))
+        for block, fault in results.faults().items():
+            console.print(f"{block} is not known: {fault.value} fails")
         console.print(f"report {report}")
 
     return Answer(payload={**payload, "report": str(report)}, show=show)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,14 +12,14 @@ from forethought.evaluation.physics.quadruplets import (
     Block,
     Frames,
     Quadruplet,
+    Symmetry,
     crosswise,
     mirrored,
     recoloured,
     turned,
     upside_down,
 )
-from forethought.worlds.physics import SIZE, Scene, draw, free, simulate, staged
-from forethought.worlds.physics.rooms import picture
+from forethought.worlds.physics import RoomScene, Scene, draw, free, picture, simulate, staged
 
 Draw = Callable[[np.random.Generator], Quadruplet | None]
 Stage = Callable[[np.random.Generator], Scene]
@@ -27,6 +27,25 @@ EXCHANGES = ((1, 0, 2), (2, 1, 0), (0, 2, 1), (1, 2, 0), (2, 0, 1))
 
 
 # -------------------------------------------------------------------------- how clips are joined
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Shot:
+    """A scene as it is seen, and as it would be with no screen before it."""
+
+    frames: Frames
+    bare: Frames
+
+    def seen(self, symmetry: Symmetry) -> _Shot:
+        """From another side."""
+        return _Shot(
+            frames=np.ascontiguousarray(symmetry(self.frames)),
+            bare=np.ascontiguousarray(symmetry(self.bare)),
+        )
+
+    def crosswise(self, symmetry: Symmetry, *, back: bool = False) -> Quadruplet | None:
+        """Against its own image; see :func:`crosswise`."""
+        return crosswise(self.frames, symmetry, back=back, bare=self.bare)
 
 
 def _any_of(*variants: Draw) -> Draw:
@@ -38,10 +57,10 @@ def _mirror(stage: Stage, *, either_way: bool = False) -> Draw:
     """Scenes against their mirror images; perhaps the image is the one to begin with."""
 
     def drawn(generator: np.random.Generator) -> Quadruplet | None:
-        frames = _frames(stage(generator))
-        if frames is None:
+        shot = _shot(stage(generator))
+        if shot is None:
             return None
-        return crosswise(_either_way(generator, frames) if either_way else frames, mirrored)
+        return (_either_way(generator, shot) if either_way else shot).crosswise(mirrored)
 
     return drawn
 
@@ -50,11 +69,11 @@ def _lanes(stage: Stage, *, back: bool = False) -> Draw:
     """Scenes against themselves with their two lanes exchanged; perhaps seen from the side."""
 
     def drawn(generator: np.random.Generator) -> Quadruplet | None:
-        frames = _frames(stage(generator))
-        if frames is None:
+        shot = _shot(stage(generator))
+        if shot is None:
             return None
-        frames, side = _perhaps_turned(generator, _either_way(generator, frames))
-        return crosswise(frames, mirrored if side else upside_down, back=back)
+        shot, side = _perhaps_turned(generator, _either_way(generator, shot))
+        return shot.crosswise(mirrored if side else upside_down, back=back)
 
     return drawn
 
@@ -63,11 +82,11 @@ def _there_or_back(stage: Stage) -> Draw:
     """Scenes in which things cross the picture, against those in which they come from the right."""
 
     def drawn(generator: np.random.Generator) -> Quadruplet | None:
-        frames = _frames(stage(generator))
-        if frames is None:
+        shot = _shot(stage(generator))
+        if shot is None:
             return None
-        frames, side = _perhaps_turned(generator, frames)
-        return crosswise(frames, upside_down if side else mirrored)
+        shot, side = _perhaps_turned(generator, shot)
+        return shot.crosswise(upside_down if side else mirrored)
 
     return drawn
 
@@ -77,26 +96,29 @@ def _recoloured(generator: np.random.Generator) -> Quadruplet | None:
     scene = staged.any_form(generator)
     order = EXCHANGES[generator.integers(len(EXCHANGES))]
     (thing,) = scene.things
-    frames = _frames(scene)
-    if frames is None or tuple(thing.colour[i] for i in order) == thing.colour:
+    shot = _shot(scene)
+    if shot is None or tuple(thing.colour[i] for i in order) == thing.colour:
         return None
-    return crosswise(_either_way(generator, frames), recoloured(order))
+    return _either_way(generator, shot).crosswise(recoloured(order))
 
 
-def _frames(scene: Scene) -> Frames | None:
+def _shot(scene: Scene) -> _Shot | None:
     """A scene as it happens; None where it cannot begin like this."""
-    return draw(scene, simulate(scene)) if free(scene, gap=0.25) else None
+    if not free(scene, gap=0.25):
+        return None
+    motion = simulate(scene)
+    return _Shot(frames=draw(scene, motion), bare=draw(replace(scene, screens=()), motion))
 
 
-def _perhaps_turned(generator: np.random.Generator, frames: Frames) -> tuple[Frames, bool]:
+def _perhaps_turned(generator: np.random.Generator, shot: _Shot) -> tuple[_Shot, bool]:
     """The same seen from the side, half of the time: for scenes that look alike in both ways."""
     side = bool(generator.random() < 0.5)
-    return (np.ascontiguousarray(turned(frames)) if side else frames), side
+    return (shot.seen(turned) if side else shot), side
 
 
-def _either_way(generator: np.random.Generator, frames: Frames) -> Frames:
+def _either_way(generator: np.random.Generator, shot: _Shot) -> _Shot:
     """From the left or from the right."""
-    return np.ascontiguousarray(mirrored(frames)) if generator.random() < 0.5 else frames
+    return shot.seen(mirrored) if generator.random() < 0.5 else shot
 
 
 # ------------------------------------------------------------------------------------ two rooms
@@ -108,8 +130,7 @@ def _on_its_way(generator: np.random.Generator) -> Quadruplet | None:
     way = scene.way()
     if way[-1, 0] < scene.wall:
         return None
-    frames = picture(scene, way)
-    return crosswise(_either_way(generator, frames), upside_down)
+    return _either_way(generator, _rooms_shot(scene, way)).crosswise(upside_down)
 
 
 def _through_the_wall(generator: np.random.Generator) -> Quadruplet | None:
@@ -122,24 +143,41 @@ def _through_the_wall(generator: np.random.Generator) -> Quadruplet | None:
     walled = replace(scene, door=64.0 - scene.door)
     if walled.way()[-1, 0] > scene.wall:
         return None
-    can, cannot = picture(scene, way), picture(walled, way)
-    uncovered = (can != cannot).any((1, 2, 3))
+    can, cannot = _rooms_shot(scene, way), _rooms_shot(walled, way)
+    uncovered = (can.frames != cannot.frames).any((1, 2, 3))
     seen = np.flatnonzero(~scene.hides(way))
     gone = scene.hides(way)
     if gone.sum() < UNSEEN or uncovered.sum() < 2 or uncovered[gone.argmax() :].any():
         return None
     # What tells the rooms apart is covered before the dot is there: the rim of the dot on a wall
     # could otherwise be seen to change otherwise than on the floor.
-    changes = [np.abs(np.diff(one.astype(int), axis=0)).sum((1, 2, 3)) for one in (can, cannot)]
+    changes = [
+        np.abs(np.diff(one.frames.astype(int), axis=0)).sum((1, 2, 3)) for one in (can, cannot)
+    ]
     if not np.array_equal(*changes) or seen[-1] < gone.argmax():
         return None
-    can, cannot = _either_way(
-        generator, np.stack([can, cannot]).reshape(-1, SIZE, SIZE, 3)
-    ).reshape(2, -1, SIZE, SIZE, 3)
+    if generator.random() < 0.5:
+        can, cannot = can.seen(mirrored), cannot.seen(mirrored)
+    return _four(can, cannot, begins=int(gone.argmax()))
+
+
+def _rooms_shot(scene: RoomScene, way: np.ndarray) -> _Shot:
+    """A way through rooms, which need not be the one that the dot would take."""
+    return _Shot(frames=picture(scene, way), bare=picture(replace(scene, screens=()), way))
+
+
+def _four(can: _Shot, cannot: _Shot, *, begins: int) -> Quadruplet:
+    """A possible and an impossible clip, and both upside down."""
+    can_too, cannot_too = can.seen(upside_down), cannot.seen(upside_down)
     return Quadruplet(
-        possible=(can, np.ascontiguousarray(upside_down(can))),
-        impossible=(cannot, np.ascontiguousarray(upside_down(cannot))),
-        begins=int(gone.argmax()),
+        possible=(can.frames, can_too.frames),
+        impossible=(cannot.frames, cannot_too.frames),
+        begins=begins,
+        bare=Quadruplet(
+            possible=(can.bare, can_too.bare),
+            impossible=(cannot.bare, cannot_too.bare),
+            begins=begins,
+        ),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from forethought.evaluation.physics.quadruplets import Block
+from forethought.evaluation.physics.quadruplets import Block, Quadruplet
 from forethought.evaluation.physics.surprise import Surprise
 from forethought.evaluation.statistics import Estimate, auroc, wilson
 from forethought.types import ForethoughtError
@@ -45,12 +45,14 @@ class Pairs:
         possible: what can happen.
         impossible: what begins the same and cannot go on so.
         groups: which pairs belong together, for sums over sets as IntPhys takes them.
+        bare: the same with nothing before what happens; None where there are no such clips.
     """
 
     name: str
     possible: UInt8[np.ndarray, "n t h w 3"]
     impossible: UInt8[np.ndarray, "n t h w 3"]
     groups: tuple[int, ...]
+    bare: Pairs | None = None
 
     @classmethod
     def of(cls, block: Block, count: int, *, first: int = 0) -> Pairs:
@@ -65,12 +67,18 @@ class Pairs:
                 "ask for an even number of at least 2."
             )
         sets = [block.quadruplet(seed) for seed in range(first // 2, (first + count) // 2)]
-        return cls(
-            name=block.name,
-            possible=np.stack([clip for one in sets for clip in one.possible]),
-            impossible=np.stack([clip for one in sets for clip in one.impossible]),
-            groups=tuple(number // 2 for number in range(count)),
-        )
+        bare = [one.bare for one in sets if one.bare]
+        return _stacked(block.name, sets, _stacked(block.name, bare) if bare else None)
+
+
+def _stacked(name: str, sets: Sequence[Quadruplet], bare: Pairs | None = None) -> Pairs:
+    return Pairs(
+        name=name,
+        possible=np.stack([clip for one in sets for clip in one.possible]),
+        impossible=np.stack([clip for one in sets for clip in one.impossible]),
+        groups=tuple(number // 2 for number in range(2 * len(sets))),
+        bare=bare,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

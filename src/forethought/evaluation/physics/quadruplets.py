@@ -10,7 +10,7 @@ frame of all four clips, so that whoever looks at pixels alone can but guess.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, UInt8
@@ -35,11 +35,14 @@ class Quadruplet:
         possible: two clips of what can happen.
         impossible: two that begin like them, and go on as nothing can.
         begins: frame of the first difference within a pair.
+        bare: the same four with nothing before what happens: who is not surprised there, either,
+            does not lack memory. None where it was not asked for.
     """
 
     possible: tuple[Frames, Frames]
     impossible: tuple[Frames, Frames]
     begins: int
+    bare: Quadruplet | None = None
 
     def pair(self, number: int) -> tuple[Frames, Frames]:
         """A possible clip and the impossible one that begins like it."""
@@ -102,22 +105,24 @@ def recoloured(order: tuple[int, int, int]) -> Symmetry:
     return lambda frames: frames[..., list(order)]
 
 
-def crosswise(frames: Frames, symmetry: Symmetry, *, back: bool = False) -> Quadruplet | None:
+def crosswise(
+    frames: Frames, symmetry: Symmetry, *, back: bool = False, bare: Frames | None = None
+) -> Quadruplet | None:
     """Joins a clip and its image where they are the same; None where they never are in between.
 
     Args:
         frames: a possible clip.
         symmetry: makes another one of it.
         back: change over a second time, where they are the same once more.
+        bare: the clip with nothing before what happens, to be joined likewise.
     """
     other = np.ascontiguousarray(symmetry(frames))
     cuts = meetings(frames, other)
     if len(cuts) != (2 if back else 1):
         return None
-    wanted = np.zeros(len(frames), bool)
-    wanted[cuts[0] : cuts[1] if back else None] = True
-    swap = wanted[:, None, None, None]
-    joined = np.where(swap, other, frames), np.where(swap, frames, other)
+    swap = np.zeros(len(frames), bool)
+    swap[cuts[0] : cuts[1] if back else None] = True
+    joined = _joined(frames, other, swap)
     differs = (joined[0] != frames).any((1, 2, 3))
     before = (frames != other)[: cuts[0]].any((1, 2, 3)).sum()
     begins = int(np.flatnonzero(differs)[0]) if differs.any() else 0
@@ -125,7 +130,22 @@ def crosswise(frames: Frames, symmetry: Symmetry, *, back: bool = False) -> Quad
         return None
     if begins - cuts[0] < UNSEEN // len(cuts):
         return None
-    return Quadruplet(possible=(frames, other), impossible=joined, begins=begins)
+    four = Quadruplet(possible=(frames, other), impossible=joined, begins=begins)
+    if bare is None:
+        return four
+    image = np.ascontiguousarray(symmetry(bare))
+    return replace(
+        four,
+        bare=Quadruplet(
+            possible=(bare, image), impossible=_joined(bare, image, swap), begins=cuts[0]
+        ),
+    )
+
+
+def _joined(frames: Frames, other: Frames, swap: Bool[np.ndarray, " t"]) -> tuple[Frames, Frames]:
+    """Two clips with some of their frames exchanged."""
+    exchanged = swap[:, None, None, None]
+    return np.where(exchanged, other, frames), np.where(exchanged, frames, other)
 
 
 def meetings(first: Frames, second: Frames) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,16 @@ CONTEXTS = (2, 4, 6, 8, 10)
 """Frames that are seen before the others of a window are foreseen: those of the publication."""
 WINDOW = 16
 EACH = "each frame from all before it"
+MODEL, BARE = "model", "model, nothing hidden"
+REACHED = 0.9
+"""Share of pairs from which on a block is known."""
+
+
+class Fault(Enum):
+    """Why a block is not known."""
+
+    MEMORY = "memory"
+    FORESIGHT = "perception or foresight"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +84,8 @@ class PhysicsResults:
         summary: how that of a clip is had from its moments.
         choices: mean accuracy of every way on validation clips.
         says: what each block expects.
-        results: by who was asked (``model``, ``untrained 0``, controls), block by block.
+        results: by who was asked (``model``, ``untrained 0``, controls), block by block; and the
+            model, each frame from all before it, where nothing is hidden, if there are such clips.
         examples: a pair of each block.
     """
 
@@ -85,6 +97,21 @@ class PhysicsResults:
     results: Mapping[str, Sequence[BlockResult]]
     examples: Sequence[Example] = field(repr=False)
 
+    def faults(self) -> dict[str, Fault]:
+        """Why blocks are not known to the model: blocks of which bare clips were shown as well.
+
+        Where the impossible surprises as soon as nothing is hidden, what is seen and what is
+        foreseen of it is in order, and it is forgotten; else not even that is.
+        """
+        if BARE not in self.results:
+            return {}
+        kind = self.summary.value
+        return {
+            one.name: Fault.MEMORY if seen.pairs[kind].value >= REACHED else Fault.FORESIGHT
+            for one, seen in zip(self.results[MODEL], self.results[BARE], strict=True)
+            if one.pairs[kind].value < REACHED
+        }
+
     def to_json(self) -> dict[str, Any]:
         """The figures as JSON types."""
         return {
@@ -93,6 +120,7 @@ class PhysicsResults:
             "summary": self.summary.value,
             "validation": dict(self.choices),
             "blocks": dict(self.says),
+            "faults": {name: one.value for name, one in self.faults().items()},
             "results": {
                 who: [one.to_json() for one in blocks] for who, blocks in self.results.items()
             },
@@ -207,17 +235,20 @@ def measure_all(
         protocol: how many untrained models, and whether controls.
         data: where the clips are from.
     """
-    asked = {"model": surprise}
+    asked = {MODEL: surprise}
     for seed in range(protocol.untrained):
         asked[f"untrained {seed}"] = replace(surprise, model=untrained(model, seed))
     everyone = {**asked, **(CONTROLS if protocol.controls else {})}
     results: dict[str, list[BlockResult]] = {who: [] for who in everyone}
+    seen = WorldModelSurprise(model=model)
     examples, says = [], {}
     for pairs in clips:
         says[pairs.name] = ""
         for who, one in everyone.items():
             results[who].append(measure(one, pairs))
-        examples.append(_example(pairs, results["model"][-1]))
+        if pairs.bare is not None:
+            results.setdefault(BARE, []).append(measure(seen, pairs.bare))
+        examples.append(_example(pairs, results[MODEL][-1]))
     return PhysicsResults(
         data=data,
         surprise=EACH,

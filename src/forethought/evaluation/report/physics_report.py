@@ -86,6 +86,14 @@ def _tables(results: PhysicsResults) -> Section:
         tables.append(Table(header=[f"pairs, by {summary.value}", *header[1:]], rows=rows))
     header, rows = physics_rows(results, sets=True)
     tables.append(Table(header=[f"sets, by {results.summary.value}", *header[1:]], rows=rows))
+    faults = results.faults()
+    if faults:
+        tables.append(
+            Table(
+                header=["not known", "what fails"],
+                rows=[[name, one.value] for name, one in faults.items()],
+            )
+        )
     if results.choices:
         best = sorted(results.choices.items(), key=lambda one: -one[1])
         tables.append(
@@ -98,7 +106,8 @@ def _tables(results: PhysicsResults) -> Section:
         title="Accuracy by block",
         text=f"Surprise is the mean absolute error of foreseen latents ({results.surprise}). With "
         "95 % intervals (Wilson). Sets sum it over the possible and over the impossible clips of "
-        "a set of four, as IntPhys does.",
+        "a set of four, as IntPhys does. What fails is memory where a block is known as soon as "
+        "nothing is hidden (judged one step ahead), and perception or foresight where it is not.",
         tables=tables,
     )
 
@@ -117,8 +126,8 @@ def _shown(example: Example, says: str) -> list[Picture]:
     for values, colour, label in zip(
         example.surprises, (BLUE, RED), ("possible", "impossible"), strict=True
     ):
-        axis.plot(np.arange(1, len(values) + 1), values, color=colour, label=label)
-    axis.set_xlabel("frame")
+        axis.plot(np.arange(len(values)), values, color=colour, label=label)
+    axis.set_xlabel("moment")
     axis.set_ylabel("surprise")
     axis.legend(frameon=False)
     return [animation, embed_drawing(figure, f"{title}: surprise of both.")]
