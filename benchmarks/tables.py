@@ -52,7 +52,7 @@ def one_by_one(figures: list[dict]) -> list[str]:
     ]
 
 
-COMPARED = ("encoders", "baselines", "guardrails", "conformal", "shifts")
+COMPARED = ("encoders", "baselines", "guardrails", "conformal", "shifts", "physics")
 """Benchmarks whose figures are named ``<world>, seed <s>, <what>: <figure>``."""
 
 
