@@ -113,7 +113,7 @@ def blocks(results: PhysicsResults, who: str, *, goal: str | None) -> list[Figur
         found.append(estimate(f"{label}: sets", one.sets[kind].to_json()))
         found.append(figure(f"{label}: AUROC of single clips", one.single[kind]))
         found.append(estimate(f"{label}: pairs, nothing hidden", bare.pairs[kind].to_json()))
-    return [*found, figure(f"{who}, all: pairs", np.mean([one.value for one in pairs]))]
+    return [*found, figure(f"{who}, all: pairs", sum(one.value for one in pairs) / len(pairs))]
 
 
 def controls(results: PhysicsResults, who: str) -> list[Figure]:
