@@ -182,6 +182,12 @@ HEADLINES = [
         "100 episodes with actions",
     ),
     (
+        "physics",
+        "video model, seed 0, all: pairs",
+        "intuitive physics: impossible clips that surprise more, mean of seven blocks",
+    ),
+    ("physics", "video model, seed 0, two_rooms: pairs", "the hardest block: a dot in rooms"),
+    (
         "guardrails",
         "point_hazards, seed 0, no guardrails: hazards, episodes violated",
         "a heavy point among hazards: episodes that enter one, unguarded",
