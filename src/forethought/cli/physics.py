@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class Arguments(Common):
     """Intuitive physics: is what cannot happen more surprising than what can?
 
-    The run is one of a video model: `forethought record physics --out DATA`, then
-    `forethought train --data DATA --recipe physics --out RUN`.
+    The run is one of a video model: `forethought record physics --episodes 9000 --length 22
+    --out DATA`, then `forethought train --data DATA --recipe physics --out RUN`.
     """
 
     run: tyro.conf.Positional[Path]
