@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ def film_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         episode_length=22,
         visible=False,
     )
-    config = recipes.configure("physics", films.signature, steps=2)
+    config = replace(recipes.configure("physics", films.signature, steps=2), probes=None)
     train(films, config, folder / "run", visible=False)
     return folder / "run"
 
@@ -38,9 +39,8 @@ def ask(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, dict]:
 
 
 def test_blocks_are_measured_and_shown(film_run: Path, capsys) -> None:
-    code, answer = ask(
-        capsys, "physics", film_run, "--pairs", 4, "--block", "inertia", "--untrained", 1
-    )
+    few = ("--pairs", 4, "--validation", 2, "--untrained", 1)
+    code, answer = ask(capsys, "physics", film_run, "--block", "inertia", *few)
     assert code == 0
     assert [one["block"] for one in answer["results"]["model"]] == ["inertia"]
     assert {"untrained 0", "pixel difference", "optical flow"} <= answer["results"].keys()
@@ -50,6 +50,10 @@ def test_blocks_are_measured_and_shown(film_run: Path, capsys) -> None:
     assert pixels["value"] == 0.5 and pixels["episodes"] == 4
     assert json.loads((film_run / "physics.json").read_text())["summary"] == answer["summary"]
     assert "inertia" in Path(answer["report"]).read_text()
+    code, answer = ask(capsys, "report", film_run)
+    page = Path(answer["report"]).read_text()
+    assert code == 0 and "Physics: accuracy by block" in page
+    assert "--block inertia" in page
 
 
 def test_published_folders_are_measured(film_run: Path, tmp_path: Path, capsys) -> None:
@@ -75,7 +79,9 @@ def test_published_folders_are_measured(film_run: Path, tmp_path: Path, capsys) 
     ("words", "said"),
     [
         (("--block", "magic"), "no block 'magic'"),
-        (("--pairs", 3), "even number"),
+        (("--pairs", 3), "pairs=3"),
+        (("--validation", -2), "validation=-2"),
+        (("--seed", 1), "seed=1"),
         (("--videos", "nowhere"), "nowhere"),
     ],
 )

@@ -32,7 +32,10 @@ class Arguments(Common):
     block: tuple[str, ...] = ()
     """Which blocks; all where not said."""
     seed: int = 0
-    """Seed of the first clip."""
+    """Seed of the first clip; an even number."""
+    validation: int = 60
+    """Pairs of each block, of other seeds, on which it is chosen how surprise is taken; 0 for the
+    mean over each frame from all before it."""
     untrained: int = 3
     """Models with random weights that are measured beside it."""
     videos: Path | None = None
@@ -55,10 +58,13 @@ def run(arguments: Arguments) -> Answer:
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    model = load_model(arguments.run)
     protocol = PhysicsProtocol(
-        pairs=arguments.pairs, seed=arguments.seed, untrained=arguments.untrained
+        pairs=arguments.pairs,
+        seed=arguments.seed,
+        validation=arguments.validation,
+        untrained=arguments.untrained,
     )
+    model = load_model(arguments.run)
     on = _on_videos if arguments.videos else _on_blocks
     results = on(model, arguments, protocol)
     payload = results.to_json()

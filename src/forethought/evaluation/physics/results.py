@@ -48,6 +48,9 @@ class PhysicsProtocol:
             taken; 0 to take each frame from all before it, and the mean.
         untrained: models of the same make with random weights that are measured beside it.
         controls: whether pixels and optical flow are measured too.
+
+    Raises:
+        ForethoughtError: half a set of clips, or less than none.
     """
 
     pairs: int = 200
@@ -55,6 +58,15 @@ class PhysicsProtocol:
     validation: int = 60
     untrained: int = 3
     controls: bool = True
+
+    def __post_init__(self) -> None:
+        halves = self.pairs % 2 or self.validation % 2 or self.seed % 2
+        if halves or self.pairs < 2 or min(self.validation, self.seed, self.untrained) < 0:
+            raise ForethoughtError(
+                f"PhysicsProtocol: found pairs={self.pairs}, validation={self.validation}, seed="
+                f"{self.seed}, untrained={self.untrained}; expected even numbers, since two pairs "
+                "share four clips, at least 2 pairs, and nothing below 0."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -76,6 +76,7 @@ def physics_report(run: Path, results: PhysicsResults) -> Path:
                 ],
             ),
         ],
+        keep=True,
     )
 
 
