@@ -130,4 +130,4 @@ def _explain(console: Console, one: Judged) -> None:
     if one.claim.note:
         console.print(f"note: {one.claim.note}")
     for command in one.commands:
-        console.print(f"again: {command}, seeds {list(one.seeds)}")
+        console.print(f"again: {command}", soft_wrap=True)

@@ -88,6 +88,11 @@ class Experiment:
     seeds: tuple[int, ...]
     figures: Mapping[str, Span]
 
+    def again(self) -> str:
+        """The command with its seeds."""
+        seeds = " ".join(map(str, self.seeds))
+        return f'{self.command} ARGS="--seeds {seeds}"' if seeds else self.command
+
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Experiment:
         """An experiment from ``benchmarks/results/NAME.json``, or from a part of its figures."""
@@ -236,8 +241,8 @@ class Judged:
         verdict: what the experiments say.
         because: in a sentence.
         weighed: every prediction with what was measured.
-        commands: what measures them again.
-        seeds: of the trainings.
+        commands: what measures them again, with the seeds of each.
+        seeds: of all trainings.
     """
 
     claim: Claim
@@ -290,7 +295,7 @@ def judge(claim: Claim, experiments: Mapping[str, Experiment]) -> Judged:
         verdict=verdict,
         because=because,
         weighed=weighed,
-        commands=tuple(one.command for one in used),
+        commands=tuple(one.again() for one in used),
         seeds=tuple(sorted({seed for one in used for seed in one.seeds})),
     )
 
