@@ -274,14 +274,14 @@ CLAIMS = (
         name="physics",
         says="Surprise knows intuitive physics.",
         source=f"{PAPER}, 2.1; Garrido et al. (2025) for video",
-        models=SEEDS[:2],
+        models=SEEDS,
         predictions=tuple(
             Prediction(
                 says=f"{block}: pairs whose impossible clip surprises more",
                 experiment="physics",
                 figure=f"video model, {{case}}, {block}: pairs",
                 at_least=0.9,
-                cases=SEEDS[:2],
+                cases=SEEDS,
             )
             for block in BLOCKS
         ),
