@@ -116,7 +116,7 @@ def test_a_veil_looks_like_a_grey_picture(film_model: Model) -> None:
 
 
 def test_masks_grow_with_the_steps(films: Dataset, tmp_path) -> None:
-    """Growing masks hide less at first: the run differs; one that grew resumes bit for bit."""
+    """Growing masks hide less at first: the run differs from one in which they are grown."""
     config = small(films)
     objective = config.objective
     assert isinstance(objective, VideoConfig) and objective.growing > 6

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from forethought.checkers import check_predictor, check_regulariser
+from forethought.checkers import check_predictor
 from forethought.types import ForethoughtError
-from forethought.world_model import GridMemoryConfig, MovingTokensConfig, Predictor
+from forethought.world_model import GridMemoryConfig, Predictor
 
 SIDE, WIDTH = 4, 5
 
@@ -68,20 +68,3 @@ def test_what_was_seen_long_ago_still_counts() -> None:
 def test_a_window_of_nothing_is_refused() -> None:
     with pytest.raises(ForethoughtError, match="window=0"):
         GridMemoryConfig(window=0)
-
-
-def test_only_what_moves_is_asked_to_vary() -> None:
-    """Tokens that never change may all be alike; those that change may not."""
-    regulariser = MovingTokensConfig(tokens=2, covariance=0.0)
-    whole = MovingTokensConfig(tokens=2).build(16, WIDTH, 1)
-    check_regulariser(whole, tokens=16, width=WIDTH, action_width=1)
-    term = regulariser.build(16, WIDTH, 1)
-    generator = torch.Generator().manual_seed(0)
-    latents, actions = torch.zeros(8, 6, 16, WIDTH), torch.zeros(8, 5, 1)
-    dull = term(latents, actions, generator)
-    latents[:, :, :2] = 3 * torch.randn(8, 6, 2, WIDTH, generator=generator)
-    assert float(dull) > 0.9 and float(term(latents, actions, generator)) < 0.01
-    latents[:, :, :2] = 3 * torch.randn(8, 1, 2, WIDTH, generator=generator)
-    still = torch.cat([latents, torch.zeros(8, 6, 0, WIDTH)], dim=2)
-    still[:, :, 2:4, 0] = torch.arange(6.0)[None, :, None]
-    assert float(term(still, actions, generator)) > 0.5

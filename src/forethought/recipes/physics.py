@@ -36,8 +36,8 @@ def _training(signature: Signature) -> TrainConfig:
         world_model=WorldModelConfig(
             perception=PerceptionConfig(encoders={camera: PatchCodesConfig(width=16, patch=4)}),
             predictor=GridMemoryConfig(window=10),
-            # In two frames things come as far as the neighbouring place at most, and seldom less
-            # than half of the way: memory passes them on once a step, and is soon through.
+            # In two frames most things come nearly as far as the neighbouring place, and hardly any
+            # farther: memory passes them on once a step, and is soon through.
             action_block=2,
         ),
         objective=VideoConfig(

@@ -15,7 +15,6 @@ from forethought.world_model.hierarchy import (
 from forethought.world_model.hindsight import HindsightConfig
 from forethought.world_model.latent_variable import CategoricalLatentConfig, LatentVariableConfig
 from forethought.world_model.lewm import LeWMEncoderConfig, import_lewm
-from forethought.world_model.moving import MovingTokensConfig
 from forethought.world_model.predictors import (
     GridPredictorConfig,
     GRUConfig,
@@ -65,7 +64,6 @@ __all__ = [
     "MovingAverageConfig",
     "OwnLatentsConfig",
     "PatchTransformerConfig",
-    "MovingTokensConfig",
     "Predictor",
     "PredictorConfig",
     "RecurrentLatentConfig",
