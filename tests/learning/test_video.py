@@ -106,13 +106,13 @@ def test_a_veil_looks_like_a_grey_picture(film_model: Model) -> None:
     """Where nothing is hidden latents stay; where all is, they are those of the grey."""
     world_model = film_model.world_model
     (camera,) = film_model.signature.cameras
-    seen = torch.randn(2, 3, 64, world_model.width)
+    seen = torch.randn(2, 3, 64, world_model.width, generator=torch.Generator().manual_seed(0))
     hidden = torch.zeros(2, 3, 64, dtype=torch.bool)
     hidden[0, 1, 5] = True
     shown = veiled(world_model, seen, hidden)
     assert torch.equal(shown[~hidden], seen[~hidden])
     grey = world_model.encode({camera: torch.full((1, 1, 32, 32, 3), GREY, dtype=torch.uint8)})
-    assert torch.allclose(shown[0, 1, 5], grey[0, 5])
+    assert torch.allclose(shown[0, 1, 5], grey[0, 5], atol=1e-5)
 
 
 def test_masks_grow_with_the_steps(films: Dataset, tmp_path) -> None:

@@ -7,8 +7,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from forethought import worlds
+from forethought import data, worlds
 from forethought.checkers import check_world
+from forethought.types import ForethoughtError
 from forethought.worlds.physics import (
     LENGTH,
     SIZE,
@@ -25,6 +26,7 @@ from forethought.worlds.physics import (
     simulate,
 )
 from forethought.worlds.physics.world import draw_falling, draw_sliding
+from forethought.worlds.picture import CAMERA
 
 RED = (235, 35, 35)
 
@@ -36,6 +38,28 @@ def thing(**changes: object) -> Thing:
 
 def test_it_is_a_world_like_others() -> None:
     check_world(worlds.make("physics", 3))
+
+
+def test_clips_end(tmp_path) -> None:
+    """As many rows as a clip has frames can be recorded; more are refused, and nothing is kept."""
+    whole = data.record(
+        worlds.make("physics", 2),
+        tmp_path / "whole",
+        num_episodes=2,
+        episode_length=LENGTH,
+        visible=False,
+    )
+    frames = whole.episode(1).observation[CAMERA]
+    assert np.array_equal(frames, possible(1).frames)
+    with pytest.raises(ForethoughtError, match=f"clips of {LENGTH} frames .* --length {LENGTH}"):
+        data.record(
+            worlds.make("physics", 2),
+            tmp_path / "long",
+            num_episodes=2,
+            episode_length=LENGTH + 1,
+            visible=False,
+        )
+    assert not (tmp_path / "long" / "data").exists()
 
 
 def test_the_same_seed_shows_the_same_clip() -> None:

@@ -276,6 +276,12 @@ def at_the_door(generator: np.random.Generator) -> RoomScene:
     return _rooms(generator, wall=wall, door=door, start=start, slant=slant)
 
 
+def at_the_wall(generator: np.random.Generator) -> RoomScene:
+    """A dot that sets out straight for the wall, where no door is."""
+    scene = at_the_door(generator)
+    return replace(scene, door=64.0 - scene.door)
+
+
 def _rooms(
     generator: np.random.Generator, *, wall: float, door: float, start: float, slant: float
 ) -> RoomScene:
@@ -297,12 +303,14 @@ def _rooms(
 
 
 STAGED: tuple[tuple[Staged, ...], ...] = (
-    (covered, comes_back, unlike_covered),
-    (in_a_lane, in_any_lane, any_form, two_screens, columns),
+    (covered, comes_back),
+    (in_a_lane, in_any_lane, any_form, two_screens),
     (aslant,),
     (wall_behind, let_go),
     (slow_and_fast, passed_on),
-    (past_the_door, at_the_door),
+    (unlike_covered, columns),
+    (past_the_door, at_the_door, at_the_wall),
 )
 """Kinds of scenes by what has to be known of them: that things stay, that they go on, where to,
-what is in their way, who is who, and all of it in rooms. Each kind is shown as often."""
+what is in their way, how fast each was, which is which, and all of it in rooms. Each kind is shown
+as often."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from forethought.types import ActionSpec, ArraySpec, Observation, Signature
+from forethought.types import ActionSpec, ArraySpec, ForethoughtError, Observation, Signature
 from forethought.worlds.physics.drawing import draw
 from forethought.worlds.physics.rooms import RoomScene, draw_rooms, picture
 from forethought.worlds.physics.scene import (
@@ -323,18 +323,29 @@ class Physics:
 
     def reset(self, seeds: Sequence[int]) -> Observation:
         """See :class:`forethought.types.World`."""
-        self.seeds, self.num_worlds, self._frame = tuple(map(int, seeds)), len(seeds), 0
+        self.seeds, self.num_worlds, self._steps = tuple(map(int, seeds)), len(seeds), 0
         self._films = [possible(seed) for seed in self.seeds]
         return self.observe()
 
     def step(self, actions: np.ndarray) -> Observation:
-        """See :class:`forethought.types.World`; behind the last frame nothing comes."""
-        self._frame = min(self._frame + 1, LENGTH - 1)
+        """See :class:`forethought.types.World`.
+
+        The action on the last frame is taken, and the picture stays.
+
+        Raises:
+            ForethoughtError: a step behind the end of the clips.
+        """
+        if self._steps == LENGTH:
+            raise ForethoughtError(
+                f"world 'physics': clips of {LENGTH} frames are over, and another step was asked "
+                f"for; record with --length {LENGTH} or less, or reset the world."
+            )
+        self._steps += 1
         return self.observe()
 
     def observe(self) -> Observation:
         """See :class:`forethought.types.World`."""
-        return {CAMERA: np.stack([one.frames[self._frame] for one in self._films])}
+        return {CAMERA: np.stack([one.frames[self._frame()] for one in self._films])}
 
     def goal(self) -> Observation:
         """The last frames: there is nothing to be reached."""
@@ -346,7 +357,7 @@ class Physics:
 
     def truth(self) -> Mapping[str, np.ndarray]:
         """Of the first thing of a clip: where, how fast (per frame), and whether out of sight."""
-        now = self._frame
+        now = self._frame()
         rows = [
             (*one.position[now], *one.velocity[now], float(one.hidden[now])) for one in self._films
         ]
@@ -372,3 +383,6 @@ class Physics:
     def explore(self, seed: int) -> Callable[[Observation], np.ndarray]:
         """Watches."""
         return lambda observation: self.oracle()
+
+    def _frame(self) -> int:
+        return min(self._steps, LENGTH - 1)
