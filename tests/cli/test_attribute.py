@@ -13,7 +13,7 @@ from forethought.cli import main
 from forethought.evaluation.episode_log import EpisodeLog
 from forethought.worlds.wrapped import Wrapped
 
-SEARCH = ("--samples", "8", "--iterations", "1", "--elites", "2")
+SEARCH = {"samples": 8, "iterations": 1, "elites": 2}
 
 
 def ask(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, dict, str]:
@@ -28,6 +28,7 @@ def evaluated(folder: Path, seeds: list[int], met: bool, **changes: object) -> P
     content = {
         "world": "two_rooms",
         "protocol": {"budget": 10, "hold": 1},
+        "acting": {"search": {}, "reflex": {}},
         "episodes": [{"seed": seed, "ever": met, "final": met} for seed in seeds],
     }
     path = folder / "evaluate.json"
@@ -66,10 +67,10 @@ def test_failures_are_told_and_shown(spoiled: Path, capsys) -> None:
 
 
 def test_people_get_a_table(spoiled: Path, capsys) -> None:
-    assert (
-        main(["attribute", str(spoiled), "--repeats", "1", "--most", "1", "--more", "2", *SEARCH])
-        == 0
-    )
+    """And the search is the one that was evaluated: numbers that it lacks are told of."""
+    few = {"search": SEARCH, "reflex": {}}
+    evaluated(spoiled, [1_000_001, 1_000_003], met=False, acting=few)
+    assert main(["attribute", str(spoiled), "--repeats", "1", "--most", "1", "--more", "2"]) == 0
     said = capsys.readouterr().out
     assert "2 episodes failed, 1 looked into" in said and "adds to success" in said
 
@@ -107,6 +108,12 @@ def test_wrong_input_is_told(tmp_path: Path, capsys) -> None:
     evaluated(tmp_path, [1], met=False, episodes=[recorded])
     code, answer, _ = ask(capsys, "attribute", tmp_path)
     assert code == 2 and "taken from recordings" in answer["error"]
+    evaluated(tmp_path, [1], met=False, acting={"search": {"depth": 3}, "reflex": {}})
+    code, answer, _ = ask(capsys, "attribute", tmp_path)
+    assert code == 2 and "'depth'" in answer["error"]
+    evaluated(tmp_path, [1], met=False, acting={"search": {}, "reflex": {"gated": True}})
+    code, answer, _ = ask(capsys, "attribute", tmp_path)
+    assert code == 2 and "acted by reflex" in answer["error"]
 
 
 def test_a_run_without_a_world_or_a_model_is_told(run: Path, tmp_path: Path, capsys) -> None:

@@ -61,6 +61,9 @@ def test_a_search_of_ones_choice_at_chosen_distances(mine, capsys) -> None:
     code, answer = asked(capsys, "evaluate", mine, *FEW, *search, "--distances", 10, 20)
     assert code == 0 and answer["bands"] == ["10 steps", "20 steps"]
     assert all(min(abs(e["distance"] - d) for d in (10, 20)) <= 5 for e in answer["episodes"])
+    said = answer["acting"]
+    assert said["search"] == {"horizon": 1, "samples": 6, "iterations": 1, "elites": 2}
+    assert "num_samples=6" in said["planner"] and not said["reflex"]["gated"]
 
 
 @pytest.mark.parametrize(

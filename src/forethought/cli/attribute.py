@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tyro
 from rich.console import Console
 
+from forethought.cli.acting import ActingOptions, SearchOptions
 from forethought.cli.output import Answer, Common, table
 
 if TYPE_CHECKING:
@@ -30,41 +31,25 @@ class Arguments(Common):
     """Runs of each episode with nothing replaced, and with each part by itself."""
     more: int = 10
     """What the budget of the search is multiplied by, where that part is replaced."""
-    horizon: int | None = None
-    """Model steps that the search looked ahead, where `evaluate` was told so."""
-    samples: int | None = None
-    """Candidates in a round of the search, where `evaluate` was told so."""
-    iterations: int | None = None
-    """Rounds of the search, where `evaluate` was told so."""
-    elites: int | None = None
-    """Candidates that the next round was drawn around, where `evaluate` was told so."""
 
 
 def run(arguments: Arguments) -> Answer:
     """Runs failed episodes again, and writes pages into the run."""
     from forethought import recipes, worlds
-    from forethought.configurator import Search
     from forethought.evaluation.attribution import AttributionConfig, attribute
     from forethought.evaluation.report.attribution_report import write_attribution
     from forethought.model import load_model
 
     path = arguments.results
     path = path / EVALUATED if path.is_dir() else path
-    world, protocol, episodes = _evaluated(path)
+    world, protocol, episodes, search = _evaluated(path)
     held = protocol["hold"] > 1
     failed = [one["seed"] for one in episodes if not one["final" if held else "ever"]]
     solved = [one["seed"] for one in episodes if one["final" if held else "ever"]]
     if not failed:
         return _nothing_failed(world, len(episodes))
     model = load_model(path.parent)
-    acting = recipes.acting(recipes.get(model.notes["recipe"]))
-    search = Search(
-        horizon=arguments.horizon,
-        samples=arguments.samples,
-        iterations=arguments.iterations,
-        elites=arguments.elites,
-    )
-    acting = replace(acting, planner=search.applied(acting.planner))
+    acting = search.applied(recipes.acting(recipes.get(model.notes["recipe"])))
     config = AttributionConfig(
         budget=protocol["budget"],
         hold=protocol["hold"],
@@ -89,11 +74,11 @@ def run(arguments: Arguments) -> Answer:
     )
 
 
-def _evaluated(path: Path) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
-    """World, protocol and episodes of what was evaluated.
+def _evaluated(path: Path) -> tuple[str, dict[str, Any], list[dict[str, Any]], SearchOptions]:
+    """World, protocol and episodes of what was evaluated, and the search that acted.
 
     Raises:
-        ForethoughtError: there is no such file, or it holds something else.
+        ForethoughtError: there is no such file, or it holds something else, or reflexes acted.
     """
     from forethought.types import ForethoughtError
 
@@ -111,17 +96,26 @@ def _evaluated(path: Path) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
         ]
         recorded = any(one.get("origin") for one in content["episodes"])
         world = str(content["world"])
+        told = content["acting"]
+        asked = ActingOptions.from_json({part: told[part] for part in ("search", "reflex")})
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
         raise ForethoughtError(
-            f"{path}: not what `forethought evaluate` leaves: world, protocol and the seed of each "
-            f"episode are needed ({type(error).__name__}: {error}). Measure the run again."
+            f"{path}: not what `forethought evaluate` leaves: world, protocol, how the agent "
+            f"acted and the seed of each episode are needed ({type(error).__name__}: {error}). "
+            "Measure the run again."
         ) from error
     if recorded:
         raise ForethoughtError(
             f"{path}: its tasks were taken from recordings, and cannot be begun again by their "
             "seeds. Evaluate on tasks that the world draws, and attribute those."
         )
-    return world, protocol, episodes
+    if asked.reflex.reflexes or asked.reflex.gated:
+        raise ForethoughtError(
+            f"{path}: its agent acted by reflex, and what is replaced here are parts of an agent "
+            "that plans. Evaluate without --reflexes and --gated, and attribute that; `forethought "
+            "compare` tells the two apart."
+        )
+    return world, protocol, episodes, asked.search
 
 
 def _nothing_failed(world: str, count: int) -> Answer:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import tyro
 from rich.console import Console
 
+from forethought.cli.acting import SearchOptions
 from forethought.cli.output import Answer, Common, table
 
 
@@ -24,15 +25,9 @@ class Arguments(Common):
     """World to act in."""
     data: Path | None = None
     """Dataset whose episodes are replayed where there is no world."""
-    samples: int | None = None
-    """Candidates in a round of the search; the recipe's number where not said. What is distilled
-    may be thorough, since once it is its time is of no account."""
-    iterations: int | None = None
-    """Rounds of the search; the recipe's number where not said."""
-    elites: int | None = None
-    """Candidates that the next round is drawn around; the recipe's number where not said."""
-    horizon: int | None = None
-    """Model steps that the search looks ahead; the recipe's number where not said."""
+    search: tyro.conf.OmitArgPrefixes[SearchOptions] = field(default_factory=SearchOptions)
+    """The search that is distilled. It may be thorough, since once it is its time is of no
+    account."""
     clone: Path | None = None
     """Dataset whose recorded actions are learned from besides."""
     rounds: int | None = None
@@ -56,7 +51,6 @@ def run(arguments: Arguments) -> Answer:
     import torch
 
     from forethought import data, recipes
-    from forethought.configurator import Search
     from forethought.learning.distilling import distill
     from forethought.learning.folder import SUMMARY
     from forethought.model import load_model
@@ -65,14 +59,8 @@ def run(arguments: Arguments) -> Answer:
         torch.set_num_threads(arguments.threads)
     model = load_model(arguments.run)
     recipe = recipes.get(model.notes["recipe"])
-    search = Search(
-        horizon=arguments.horizon,
-        samples=arguments.samples,
-        iterations=arguments.iterations,
-        elites=arguments.elites,
-    )
     usual = recipes.acting(recipe)
-    acting = replace(usual, planner=search.applied(usual.planner))
+    acting = arguments.search.applied(usual)
     distill(
         model,
         acting.agent,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Literal
 import tyro
 from rich.console import Console
 
+from forethought.cli.acting import ActingOptions
 from forethought.cli.output import Answer, Common, table
 
 if TYPE_CHECKING:
-    from forethought.actor import GateConfig
     from forethought.data import Dataset
     from forethought.evaluation.planning import PlanningProtocol
     from forethought.evaluation.references import Reference
     from forethought.model import Model
-    from forethought.recipes import Acting
     from forethought.types import World
 
 
@@ -57,26 +56,10 @@ class Arguments(Common):
     simulator: bool = False
     """Let the same search do the same tasks with the true simulator for its model; this takes as
     long as it takes to act all candidates out."""
-    horizon: int | None = None
-    """Model steps that the search looks ahead; the recipe's number where not said."""
-    samples: int | None = None
-    """Candidates in a round of the search; the recipe's number where not said."""
-    iterations: int | None = None
-    """Rounds of the search; the recipe's number where not said."""
-    elites: int | None = None
-    """Candidates that the next round is drawn around; the recipe's number where not said."""
     name: str = ""
     """Part of the names of the files that are written, to keep several evaluations of a run."""
-    reflexes: bool = False
-    """Mode 1 alone: the distilled policy, and no search."""
-    gated: bool = False
-    """Mode 1 where spread and surprise are as low as in distillation, else Mode 2."""
-    share: float = 0.98
-    """Share of what was met in distillation that the gate lets pass, with --gated."""
-    chunk: int = 1
-    """Model steps of a reflex that are acted out before the next decision."""
-    jitter: float = 0.0
-    """Deviation, in units of half the box, of a push that each reflex is shaken by."""
+    acting: tyro.conf.OmitArgPrefixes[ActingOptions] = field(default_factory=ActingOptions)
+    """How the agent acts."""
 
 
 def run(arguments: Arguments) -> Answer:
@@ -89,7 +72,8 @@ def run(arguments: Arguments) -> Answer:
 
     model = load_model(arguments.run)
     recipe = recipes.get(model.notes["recipe"])
-    acting, gate = _acting(recipes.acting(recipe), arguments), _gate(model, arguments)
+    acting = arguments.acting.search.applied(recipes.acting(recipe))
+    gate = arguments.acting.reflex.gate(model, arguments.run)
     data = _data(arguments)
 
     def make_world(count: int) -> World:
@@ -108,7 +92,10 @@ def run(arguments: Arguments) -> Answer:
         ceilings=ceilings,
         visible=not arguments.json,
     )
-    payload, name = results.to_json(), "-".join(["evaluate", *filter(None, [arguments.name])])
+    # What acted is kept beside what it did, so that failures are looked into with the same agent.
+    acted = {**arguments.acting.to_json(), "planner": str(acting.planner)}
+    payload = {**results.to_json(), "acting": acted}
+    name = "-".join(["evaluate", *filter(None, [arguments.name])])
     write_safely(arguments.run / f"{name}.json", json.dumps(payload, indent=2).encode())
     note_measured(arguments.run, "planning", {_label(arguments): results.headline()})
     report = evaluate_report(arguments.run, results, name)
@@ -127,19 +114,6 @@ def run(arguments: Arguments) -> Answer:
         console.print(f"report {report}")
 
     return Answer(payload={**payload, "report": str(report)}, show=show)
-
-
-def _acting(acting: Acting, arguments: Arguments) -> Acting:
-    """The recipe's, with the search that was asked for."""
-    from forethought.configurator import Search
-
-    search = Search(
-        horizon=arguments.horizon,
-        samples=arguments.samples,
-        iterations=arguments.iterations,
-        elites=arguments.elites,
-    )
-    return replace(acting, planner=search.applied(acting.planner))
 
 
 def _data(arguments: Arguments) -> Dataset | None:
@@ -219,7 +193,8 @@ def _floors(model: Model, data: Dataset | None, arguments: Arguments) -> list[Re
 
 def _label(arguments: Arguments) -> str:
     """How the run's card calls what was measured."""
-    by_mode = ", Mode 1" if arguments.reflexes else ", gated" if arguments.gated else ""
+    reflex = arguments.acting.reflex
+    by_mode = ", Mode 1" if reflex.reflexes else ", gated" if reflex.gated else ""
     told = [f", {arguments.name}"] if arguments.name else []
     if arguments.distances:
         told.append(f", goals {' '.join(f'{d:g}' for d in arguments.distances)} steps away")
@@ -228,22 +203,3 @@ def _label(arguments: Arguments) -> str:
     if arguments.like_stable_worldmodel:
         told.append(", as stable-worldmodel measures")
     return arguments.world + by_mode + "".join(told)
-
-
-def _gate(model: Model, arguments: Arguments) -> GateConfig | None:
-    """When the run's policy answers; None for never."""
-    from forethought.actor import GateConfig
-    from forethought.types import ForethoughtError
-
-    if not (arguments.reflexes or arguments.gated):
-        return None
-    if arguments.reflexes and arguments.gated:
-        raise ForethoughtError("give --reflexes for Mode 1 alone, or --gated for both, not both.")
-    if model.policy is None:
-        raise ForethoughtError(
-            f"{arguments.run}: this run has no policy. Make one with `forethought distill "
-            f"{arguments.run} --world {arguments.world} --out RUN2`."
-        )
-    if arguments.reflexes:
-        return GateConfig.reflexes_only(chunk=arguments.chunk, jitter=arguments.jitter)
-    return model.policy.gate(arguments.share, chunk=arguments.chunk, jitter=arguments.jitter)
