@@ -91,16 +91,25 @@ def cell(figure: dict) -> str:
 
 
 HEADLINES = [
-    ("demo", "seed 0: success", "two rooms from pixels, 200 held-out tasks: success"),
+    (
+        "demo",
+        "seed 0: success",
+        "two rooms from pixels, 200 held-out tasks: goals met at some step",
+    ),
     ("demo", "seed 0: success_across", "the same, across rooms"),
+    ("demo", "seed 0: success_at_end", "at the last step"),
+    ("demo", "seed 0: floor", "random actions: at some step"),
     ("demo", "seed 0: training", "its training, one thread"),
     (
         "two_rooms_random",
         "seed 0: success",
-        "wall and door drawn per episode, unseen layouts: success",
+        "wall and door drawn per episode, unseen layouts: goals met at some step",
     ),
     ("two_rooms_random", "seed 0: success_across", "the same, across rooms"),
+    ("two_rooms_random", "seed 0: success_at_end", "at the last step"),
+    ("two_rooms_random", "seed 0: floor", "random actions: at some step"),
     ("pendulum", "seed 0: success", "pendulum from pixels: upright for the last 20 of 200 steps"),
+    ("pendulum", "seed 0: floor", "random actions there"),
     ("planning_small", "decision, median", "a decision in the two rooms, one thread"),
     (
         "planning_peer",
@@ -327,7 +336,7 @@ HEADLINES = [
     (
         "significance",
         "one run a side, 400 tasks: seeds called different",
-        "runs that differ by their seed alone, 200 comparisons: called different",
+        "single runs that differ by their seed alone, 200 comparisons: called different",
     ),
     (
         "significance",
@@ -349,12 +358,12 @@ HEADLINES = [
     (
         "attribution",
         "search of two planted: named by replacing parts",
-        "of a search of two (the rest is luck)",
+        "of a search of two candidates, which sometimes succeeds by chance",
     ),
     (
         "shifts",
         "two_rooms, robustness, seed 0, mean over factors, one at a time: met at some step",
-        "two rooms otherwise than recorded, 18 factors: skill that is left, goals met",
+        "two rooms changed in 18 ways: what is left of being better than random, goals met",
     ),
     (
         "shifts",

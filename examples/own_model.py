@@ -68,4 +68,6 @@ def main(
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 4:
+        sys.exit("usage: python examples/own_model.py DATA RUN WORLD")
     main(*sys.argv[1:])

@@ -77,4 +77,6 @@ def main(run: str, world: str, **protocol: int) -> ft.evaluation.PlanningResults
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit("usage: python examples/own_planner.py RUN WORLD")
     main(*sys.argv[1:])

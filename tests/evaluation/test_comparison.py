@@ -78,6 +78,15 @@ def test_the_interval_of_several_runs_is_that_of_welch_where_tasks_say_nothing()
     assert found.low < 0.4 < found.high and found.high - 0.4 == pytest.approx(0.4 - found.low)
 
 
+def test_runs_that_all_do_the_same_leave_something_open() -> None:
+    """Three runs a side, everything solved: not that there could be no difference."""
+    every = np.ones((3, 40), bool)
+    found = between_runs(every, every)
+    assert found.value == 0 and found.p == 1 and found.low < -0.05 and found.high > 0.05
+    none = between_runs(every, ~every)
+    assert none.value == -1 and none.p < 1e-6 and none.high < -0.8
+
+
 def test_a_bootstrap_of_pairs_sees_a_shift_that_means_would_hide() -> None:
     draw = np.random.default_rng(0)
     steps = draw.uniform(5, 60, 80)

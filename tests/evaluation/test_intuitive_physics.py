@@ -69,9 +69,7 @@ def test_controls_are_at_chance(block: Block) -> None:
     for name, control in CONTROLS.items():
         found = measure(control, pairs)
         for kind, estimate in found.pairs.items():
-            # By a wall the last trace of the dot may move a block, or not: that has no direction.
-            off = 0.25 if (name, block.name) == ("optical flow", "two_rooms") else 0.0
-            assert abs(estimate.value - 0.5) <= off, (name, kind)
+            assert estimate.value == 0.5, (name, kind)
 
 
 def test_flow_is_what_moved() -> None:

@@ -82,7 +82,7 @@ def test_the_parts_are_gathered_and_what_lacks_is_said(tmp_path: Path) -> None:
         "Planning, far: kept",
         "Failures: kept",
         "random, hold still",
-        "9, drawn from seed 4 on",
+        "9, drawn by the world from seed 4 on",
         "3 of 9 starts satisfy their goal",
         'href="attribution/failure_3.html"',
         'href="failure_3.html"',

@@ -43,13 +43,6 @@ def run(arguments: Arguments) -> Answer:
     path = arguments.results
     path = path / EVALUATED if path.is_dir() else path
     world, protocol, episodes, search = _evaluated(path)
-    held = protocol["hold"] > 1
-    failed = [one["seed"] for one in episodes if not one["final" if held else "ever"]]
-    solved = [one["seed"] for one in episodes if one["final" if held else "ever"]]
-    if not failed:
-        return _nothing_failed(world, len(episodes))
-    model = load_model(path.parent)
-    acting = search.applied(recipes.acting(recipes.get(model.notes["recipe"])))
     config = AttributionConfig(
         budget=protocol["budget"],
         hold=protocol["hold"],
@@ -57,6 +50,13 @@ def run(arguments: Arguments) -> Answer:
         repeats=arguments.repeats,
         more=arguments.more,
     )
+    held = protocol["hold"] > 1
+    failed = [one["seed"] for one in episodes if not one["final" if held else "ever"]]
+    solved = [one["seed"] for one in episodes if one["final" if held else "ever"]]
+    if not failed:
+        return _nothing_failed(world, len(episodes))
+    model = load_model(path.parent)
+    acting = search.applied(recipes.acting(recipes.get(model.notes["recipe"])))
 
     def make_agent(goals: Any, count: int, seed: int) -> Any:
         return acting.agent(model, goals, count, seed=seed)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Arguments(Common):
     """Intuitive physics: is what cannot happen more surprising than what can?
 
-    The run is one of a video model: `forethought record physics --episodes 9000 --length 22
+    The run is one of a video model: `forethought record physics --episodes 18000 --length 22
     --out DATA`, then `forethought train --data DATA --recipe physics --out RUN`.
     """
 

@@ -174,11 +174,18 @@ def compare(first: Sequence[Evaluation], second: Sequence[Evaluation]) -> Compar
         second: the other.
 
     Raises:
-        ForethoughtError: a side is empty, or world, protocol or tasks differ.
+        ForethoughtError: a side is empty or holds a run twice, or world, protocol or tasks differ.
     """
     everyone = [*first, *second]
     if not first or not second:
         raise ForethoughtError("give at least one evaluation for each side.")
+    for side in (first, second):
+        names = [one.name for one in side]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ForethoughtError(
+                f"{twice[0]} is given twice on one side; runs of a side are several trainings, not "
+                "one counted again. Give each once."
+            )
     for other in everyone[1:]:
         _refuse_other_tasks(everyone[0], other)
     every_task = np.ones(len(first[0].tasks), bool)

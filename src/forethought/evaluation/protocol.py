@@ -7,6 +7,7 @@ from typing import Any
 
 from forethought.data.store import Dataset
 from forethought.evaluation.tasks import DrawnTasks, RecordedTasks, Tasks
+from forethought.types import ForethoughtError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +24,9 @@ class PlanningProtocol:
             say nothing of how far their goals are and the world knows.
         traces: episodes of which every step is kept, for pictures.
         latency_decisions: decisions timed with a single agent.
+
+    Raises:
+        ForethoughtError: no episode, no step to act in, or a goal held for longer than one may act.
     """
 
     episodes: int = 200
@@ -33,6 +37,19 @@ class PlanningProtocol:
     bands: tuple[float, ...] = (25, 50, 75, 100)
     traces: int = 6
     latency_decisions: int = 100
+
+    def __post_init__(self) -> None:
+        least = {"episodes": 1, "budget": 1, "hold": 1, "traces": 0, "latency_decisions": 1}
+        for name, limit in least.items():
+            if getattr(self, name) < limit:
+                raise ForethoughtError(
+                    f"PlanningProtocol: {name}={getattr(self, name)}; expected {limit} or more."
+                )
+        if self.hold > self.budget:
+            raise ForethoughtError(
+                f"PlanningProtocol: a goal is to be held for hold={self.hold} steps of a budget of "
+                f"{self.budget}; give a longer budget, or a shorter hold."
+            )
 
     def to_json(self) -> dict[str, Any]:
         """The protocol as JSON types."""

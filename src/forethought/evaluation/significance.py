@@ -205,10 +205,11 @@ def between_runs(first: Bool[np.ndarray, "r n"], second: Bool[np.ndarray, "s n"]
         parts.append((float(np.var(second.mean(0) - first.mean(0), ddof=1)) / n, n - 1))
     variance = sum(part for part, _ in parts)
     if variance == 0:
-        return Difference(value=value, low=value, high=value, p=float(value == 0), episodes=n)
+        # Nothing varies, so that one run of each side says all there is: not that nothing could.
+        return of_two_runs(first[0], second[0])
     freedom = variance**2 / sum(part**2 / free for part, free in parts)
     error = math.sqrt(variance)
-    half = error * _student_quantile(freedom)
+    half = error * student_quantile(freedom)
     return Difference(
         value=value,
         low=value - half,
@@ -224,8 +225,8 @@ def student(t: float, freedom: float) -> float:
     return float(1 - np.interp(math.atan(t / math.sqrt(freedom)), angles, within))
 
 
-def _student_quantile(freedom: float) -> float:
-    """What t exceeds, either way, with a chance of 0.05."""
+def student_quantile(freedom: float) -> float:
+    """What Student's t exceeds, either way, with a chance of 0.05."""
     angles, within = _student(freedom)
     return math.sqrt(freedom) * math.tan(float(np.interp(1 - LEVEL, within, angles)))
 
@@ -284,14 +285,9 @@ def resampled_comparisons(
     for _ in range(comparisons):
         tasks = generator.choice(pool.shape[1], episodes, replace=False)
         order = generator.permutation(len(pool))
-        one = pool[order[:runs]][:, tasks]
-        two = pool[order[runs : 2 * runs]] if other is None else other
-        two = (
-            two[:, tasks]
-            if other is None
-            else two[generator.permutation(len(two))[:runs]][:, tasks]
-        )
-        called += difference(one, two).differs
+        one, rest = pool[order[:runs]], pool[order[runs:]]
+        two = (rest if other is None else generator.permutation(other))[:runs]
+        called += difference(one[:, tasks], two[:, tasks]).differs
     return called / comparisons
 
 

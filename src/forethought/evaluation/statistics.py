@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 Z_95 = 1.959963984540054
 
@@ -37,18 +37,42 @@ class Estimate:
         return f"{100 * self.value:.1f} % ({100 * self.low:.1f} to {100 * self.high:.1f})"
 
 
-def wilson(successes: Bool[np.ndarray, " n"]) -> Estimate:
-    """A rate with its Wilson score interval (Wilson, 1927), sound near 0 and 1 as well."""
+def wilson(successes: Bool[np.ndarray, " n"], *, trials: float | None = None) -> Estimate:
+    """A rate with its Wilson score interval (Wilson, 1927), sound near 0 and 1 as well.
+
+    Args:
+        successes: of each trial.
+        trials: how many independent ones leave as much to chance; all where not said.
+    """
     n = len(successes)
     if n == 0:
         return Estimate(value=float("nan"), low=float("nan"), high=float("nan"), episodes=0)
-    rate = float(np.mean(successes))
-    spread = Z_95**2 / n
+    rate, trials = float(np.mean(successes)), trials or n
+    spread = Z_95**2 / trials
     centre = (rate + spread / 2) / (1 + spread)
-    half = Z_95 * np.sqrt(rate * (1 - rate) / n + spread / (4 * n)) / (1 + spread)
+    half = Z_95 * np.sqrt(rate * (1 - rate) / trials + spread / (4 * trials)) / (1 + spread)
     low = 0.0 if rate == 0 else max(0.0, float(centre - half))
     high = 1.0 if rate == 1 else min(1.0, float(centre + half))
     return Estimate(value=rate, low=low, high=high, episodes=n)
+
+
+def wilson_of_groups(successes: Bool[np.ndarray, " n"], groups: Int[np.ndarray, " n"]) -> Estimate:
+    """A rate of trials that come in groups, such as pairs of clips that share their clips.
+
+    Wilson's interval for as many trials as would leave as much to chance if they were independent
+    (the effective size of Kish, 1965): never fewer than there are groups, nor more than trials.
+    """
+    number = len(np.unique(groups))
+    if number < 2:
+        return wilson(successes, trials=number or None)
+    rate = float(np.mean(successes))
+    apart = np.bincount(groups, weights=successes - rate)
+    variance = number / (number - 1) * float(np.square(apart).sum()) / len(successes) ** 2
+    alone = rate * (1 - rate)
+    if alone == 0:
+        return wilson(successes, trials=number)
+    trials = alone / variance if variance > 0 else len(successes)
+    return wilson(successes, trials=float(np.clip(trials, number, len(successes))))
 
 
 def bootstrap_mean(

@@ -25,7 +25,7 @@ def physics() -> Recipe:
         name="physics",
         description="a video model without actions, for `forethought physics`; half an hour",
         training=_training,
-        recording=Recording(world="physics", num_episodes=9000, episode_length=22),
+        recording=Recording(world="physics", num_episodes=18_000, episode_length=22),
     )
 
 
@@ -42,7 +42,7 @@ def _training(signature: Signature) -> TrainConfig:
         ),
         objective=VideoConfig(
             optimiser=OptimiserConfig(
-                num_steps=24_000, batch_size=16, learning_rate=3e-3, warmup_steps=200, clip=1.0
+                num_steps=36_000, batch_size=16, learning_rate=3e-3, warmup_steps=200, clip=1.0
             ),
             error=SquaredError(),
             # What is left of a frame to be told is decided before anything is foreseen.

@@ -18,7 +18,7 @@ from forethought.learning.train import TrainConfig
 from forethought.memory import AttemptsConfig
 from forethought.model import Model
 from forethought.safety import SafetyConfig
-from forethought.types import Observation, Planner, Signature
+from forethought.types import ForethoughtError, Observation, Planner, Signature
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,8 +79,17 @@ class Acting:
             safety: how it keeps within them.
             gate: when its policy answers in place of a search; None to search always.
             replan_every: world steps that are executed; None for as many as it always executes.
+
+        Raises:
+            ForethoughtError: goals without something that the model perceives.
         """
-        seen = {key: goals[key] for key in model.world_model.perception.keys}
+        needed = model.world_model.perception.keys
+        if missing := [key for key in needed if key not in goals]:
+            raise ForethoughtError(
+                f"the model perceives {missing[0]!r}, and goals show {sorted(goals)}; give a world "
+                "or goals like those that the run was trained on."
+            )
+        seen = {key: goals[key] for key in needed}
         return Agent(
             model,
             cost=self.goal(observation=seen),

@@ -30,11 +30,20 @@ def measured_in(folder: Path, claims: Sequence[Claim]) -> dict[str, Experiment]:
     """The results in a folder such as ``benchmarks/results``, without experiments that have none.
 
     Raises:
-        ForethoughtError: there is no such folder, or a file in it is no results file.
+        ForethoughtError: there is no such folder, it holds no results of theirs, or a file in it
+            is no results file.
     """
     if not folder.is_dir():
         raise ForethoughtError(f"{folder}: no such folder; give the folder of results files.")
-    return {name: Experiment.from_json(found) for name, found in _files(folder, claims).items()}
+    found = _files(folder, claims)
+    if not found and any(claim.predictions for claim in claims):
+        wanted = sorted({name for claim in claims for name in claim.experiments()})
+        raise ForethoughtError(
+            f"{folder}: none of the results that these claims are about: expected at least one of "
+            f"{', '.join(f'{name}.json' for name in wanted)}. Make them with `make bench`, or give "
+            "the folder that holds them."
+        )
+    return {name: Experiment.from_json(content) for name, content in found.items()}
 
 
 def cited(folder: Path, claims: Sequence[Claim]) -> dict[str, Any]:

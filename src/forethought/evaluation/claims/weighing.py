@@ -8,10 +8,9 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from forethought.evaluation.significance import student_quantile
 from forethought.types import ForethoughtError
 
-T_95 = (math.nan, 12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
-"""Quantiles of Student's t for two-sided 95 % intervals, by degrees of freedom."""
 LEAST_MODELS = 3
 """Independently trained models below which nothing is settled, whatever the intervals say."""
 
@@ -69,7 +68,7 @@ def pooled(spans: Sequence[Span]) -> Span:
     high = math.hypot(*(one.high - one.value for one in spans)) / n
     if n >= LEAST_MODELS:
         spread = math.sqrt(sum((one.value - value) ** 2 for one in spans) / (n - 1))
-        between = T_95[min(n, len(T_95)) - 1] * spread / math.sqrt(n)
+        between = student_quantile(n - 1) * spread / math.sqrt(n)
         low, high = (between if math.isnan(one) else max(one, between) for one in (low, high))
     return Span(value=value, low=value - low, high=value + high)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from forethought.evaluation.physics.controls import CONTROLS
 from forethought.evaluation.physics.quadruplets import (
     UNSEEN,
     Block,
@@ -149,16 +150,19 @@ def _through_the_wall(generator: np.random.Generator) -> Quadruplet | None:
     gone = scene.hides(way)
     if gone.sum() < UNSEEN or uncovered.sum() < 2 or uncovered[gone.argmax() :].any():
         return None
-    # What tells the rooms apart is covered before the dot is there: the rim of the dot on a wall
-    # could otherwise be seen to change otherwise than on the floor.
-    changes = [
-        np.abs(np.diff(one.frames.astype(int), axis=0)).sum((1, 2, 3)) for one in (can, cannot)
-    ]
-    if not np.array_equal(*changes) or seen[-1] < gone.argmax():
+    # What tells the rooms apart is covered before the dot is near: its rim before a wall could
+    # otherwise be seen to change, or to move, otherwise than before the floor.
+    if seen[-1] < gone.argmax() or not _alike(can.frames, cannot.frames):
         return None
     if generator.random() < 0.5:
         can, cannot = can.seen(mirrored), cannot.seen(mirrored)
     return _four(can, cannot, begins=int(gone.argmax()))
+
+
+def _alike(first: Frames, second: Frames) -> bool:
+    """Whether all that pixels and their motion say of two clips is the same."""
+    both = np.stack([first, second])
+    return all(np.array_equal(*control(both)) for control in CONTROLS.values())
 
 
 def _rooms_shot(scene: RoomScene, way: np.ndarray) -> _Shot:

@@ -48,20 +48,16 @@ def _matched(
         before = some[:, :-1].astype(np.int16)
         wide = ((0, 0), (0, 0), (REACH, REACH), (REACH, REACH), (0, 0))
         after = np.pad(some[:, 1:].astype(np.int16), wide, mode="edge")
-        least = length = still = None
-        for down, across in _motions():
+        # The first motion that is tried is none.
+        still = least = _blocks(np.abs(some[:, 1:] - before).sum(-1, dtype=np.int32))
+        length = np.zeros(still.shape)
+        for down, across in _motions()[1:]:
             rows = slice(REACH + down, REACH + down + some.shape[2])
             columns = slice(REACH + across, REACH + across + some.shape[3])
             cost = _blocks(np.abs(after[:, :, rows, columns] - before).sum(-1, dtype=np.int32))
-            if least is None or length is None or still is None:
-                # The first motion that is tried is none.
-                least = still = cost
-                length = np.zeros(cost.shape)
-                continue
             better = cost < least
             length = np.where(better, np.hypot(down, across), length)
             least = np.where(better, cost, least)
-        assert least is not None and length is not None and still is not None
         length[still <= NOISE * BLOCK * BLOCK * 3] = 0.0
         light = some.mean((2, 3, 4))
         length[np.abs(np.diff(light, axis=1)) > LIGHT * light[:, :-1]] = 0.0

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, UInt8
 
 from forethought.evaluation.physics.quadruplets import Block, Quadruplet
 from forethought.evaluation.physics.surprise import Surprise
-from forethought.evaluation.statistics import Estimate, auroc, wilson
+from forethought.evaluation.statistics import Estimate, auroc, wilson, wilson_of_groups
 from forethought.types import ForethoughtError
 
 SAME = 1e-9
@@ -87,7 +87,8 @@ class BlockResult:
 
     Attributes:
         name: of the block.
-        pairs: share of the pairs whose impossible clip surprises more, by summary.
+        pairs: share of the pairs whose impossible clip surprises more, by summary; the interval
+            heeds that pairs of a set share their clips.
         sets: share of the sets of matched clips whose impossible ones together surprise more: the
             relative score of IntPhys.
         single: chance that an impossible clip surprises more than a possible one of any pair.
@@ -122,7 +123,7 @@ def measure(surprise: Surprise, pairs: Pairs) -> BlockResult:
     by_pair, by_set, single = {}, {}, {}
     for summary in Summary:
         possible, impossible = (summary(one) for one in found)
-        by_pair[summary.value] = wilson(more(impossible, possible))
+        by_pair[summary.value] = wilson_of_groups(more(impossible, possible), groups)
         sums = [
             np.bincount(groups, weights=one, minlength=groups.max() + 1)
             for one in (impossible, possible)

@@ -214,16 +214,13 @@ def evaluate_physics(
     name, summary, choices = EACH, Summary.MEAN, {}
     if protocol.validation:
         name, summary, choices = choose(ways, blocks, count=protocol.validation)
-    results = measure_all(
+    return measure_all(
         model,
         (Pairs.of(one, protocol.pairs, first=protocol.seed) for one in blocks),
         ways[name],
         protocol,
-    )
-    return replace(
-        results,
         data=f"{protocol.pairs} pairs of each block",
-        surprise=name,
+        way=name,
         summary=summary,
         choices=choices,
         says={one.name: one.says for one in blocks},
@@ -236,7 +233,11 @@ def measure_all(
     surprise: WorldModelSurprise,
     protocol: PhysicsProtocol,
     *,
-    data: str = "",
+    data: str,
+    way: str = EACH,
+    summary: Summary = Summary.MEAN,
+    choices: Mapping[str, float] | None = None,
+    says: Mapping[str, str] | None = None,
 ) -> PhysicsResults:
     """Measures a model, untrained ones and the controls on any matched clips.
 
@@ -246,6 +247,10 @@ def measure_all(
         surprise: how its surprise is taken; that of untrained models likewise.
         protocol: how many untrained models, and whether controls.
         data: where the clips are from.
+        way: what the surprise is called.
+        summary: how that of a clip is had from its moments.
+        choices: mean accuracy of every way on validation clips, where one was chosen by them.
+        says: what each block expects; nothing is known of those that are not in it.
     """
     asked = {MODEL: surprise}
     for seed in range(protocol.untrained):
@@ -253,9 +258,8 @@ def measure_all(
     everyone = {**asked, **(CONTROLS if protocol.controls else {})}
     results: dict[str, list[BlockResult]] = {who: [] for who in everyone}
     seen = WorldModelSurprise(model=model)
-    examples, says = [], {}
+    examples = []
     for pairs in clips:
-        says[pairs.name] = ""
         for who, one in everyone.items():
             results[who].append(measure(one, pairs))
         if pairs.bare is not None:
@@ -263,10 +267,10 @@ def measure_all(
         examples.append(_example(pairs, results[MODEL][-1]))
     return PhysicsResults(
         data=data,
-        surprise=EACH,
-        summary=Summary.MEAN,
-        choices={},
-        says=says,
+        surprise=way,
+        summary=summary,
+        choices=choices or {},
+        says={one.name: (says or {}).get(one.name, "") for one in results[MODEL]},
         results=results,
         examples=examples,
     )

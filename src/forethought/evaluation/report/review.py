@@ -126,12 +126,22 @@ def _protocol(run: Path) -> Sequence[Section]:
         ) from error
 
 
+def _told_tasks(protocol: Mapping[str, Any]) -> str:
+    """How many tasks, and where they come from."""
+    source = protocol["tasks"]["from"]
+    where = "by the world" if source == "seeds" else f"from recordings in {source}"
+    chosen = [f"{key} {value}" for key, value in protocol["tasks"].items() if key != "from"]
+    drawn = f"{protocol['episodes']}, drawn {where} from seed {protocol['seed']} on"
+    return "; ".join([drawn, ", ".join(chosen)] if chosen else [drawn])
+
+
 def _told_protocol(content: Mapping[str, Any]) -> Section:
     protocol: Mapping[str, Any] = content["protocol"]
-    tasks = ", ".join(f"{key} {value}" for key, value in protocol["tasks"].items())
     rows = [
         ("world", content["world"]),
-        ("tasks", f"{protocol['episodes']}, drawn from seed {protocol['seed']} on; {tasks}"),
+        ("tasks", _told_tasks(protocol)),
+        # Evaluations made from Python do not say how the agent acted.
+        *([("search", content["acting"]["planner"])] if "acting" in content else []),
         ("world steps in an episode", str(protocol["budget"])),
         (
             "success",

@@ -12,10 +12,13 @@ from forethought.worlds.physics.scene import LENGTH, Bar, Growth, Screen
 from forethought.worlds.physics.scene import SIZE as SMALL
 from forethought.worlds.two_rooms import SIZE, Layout, TwoRoomsConfig, draw
 
-ROOMS = TwoRoomsConfig(wall_range=(20.0, 44.0), door_range=(12.0, 52.0), dot_sigma=3.0)
+ROOMS = TwoRoomsConfig(
+    wall_range=(20.0, 44.0), door_range=(12.0, 52.0), wall_half_thickness=3.0, dot_sigma=3.6
+)
+"""Shown at half their size: a wall and a dot that can still be seen there."""
 STEPS = 3
 """World steps between frames."""
-REACH = 5
+REACH = 6
 """Pixels of the picture from the dot's middle beyond which it is not seen."""
 
 
@@ -85,7 +88,8 @@ def draw_rooms(generator: np.random.Generator, *, length: int = LENGTH) -> RoomS
     wall = generator.uniform(*ROOMS.wall_range)
     door = generator.uniform(*ROOMS.door_range)
     side = generator.choice([-1.0, 1.0])
-    room = (ROOMS.margin, wall - 2.5) if side < 0 else (wall + 2.5, SIZE - ROOMS.margin)
+    beside = ROOMS.wall_half_thickness + 1
+    room = (ROOMS.margin, wall - beside) if side < 0 else (wall + beside, SIZE - ROOMS.margin)
     aim = generator.random()
     start = (generator.uniform(*room), generator.uniform(ROOMS.margin, SIZE - ROOMS.margin))
     heading = 0.0 if side < 0 else np.pi
@@ -113,7 +117,7 @@ def draw_rooms(generator: np.random.Generator, *, length: int = LENGTH) -> RoomS
 
 def curtain(generator: np.random.Generator, wall: float) -> Screen:
     """A screen before a wall, and what lies beside it."""
-    half = int(generator.integers(3, 10))
+    half = int(generator.integers(3, 11))
     middle = round(wall / 2)
     bar = Bar(
         low=(float(max(0, middle - half)), 0.0),

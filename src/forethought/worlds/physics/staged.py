@@ -282,6 +282,12 @@ def at_the_wall(generator: np.random.Generator) -> RoomScene:
     return replace(scene, door=64.0 - scene.door)
 
 
+def in_sight(generator: np.random.Generator) -> RoomScene:
+    """The same with nothing before it: what a wall does and a door has to be seen first."""
+    stage = (past_the_door, at_the_door, at_the_wall)[generator.integers(3)]
+    return replace(stage(generator), screens=())
+
+
 def _rooms(
     generator: np.random.Generator, *, wall: float, door: float, start: float, slant: float
 ) -> RoomScene:
@@ -290,7 +296,7 @@ def _rooms(
     screen = replace(
         curtain(generator, wall),
         growth=Growth.MIDDLE_Y,
-        up=int(generator.integers(3, 5)),
+        up=int(generator.integers(4, 7)),
         goes=False,
     )
     return RoomScene(
@@ -309,8 +315,9 @@ STAGED: tuple[tuple[Staged, ...], ...] = (
     (wall_behind, let_go),
     (slow_and_fast, passed_on),
     (unlike_covered, columns),
-    (past_the_door, at_the_door, at_the_wall),
+    (past_the_door,),
+    (at_the_door, at_the_wall, in_sight),
 )
 """Kinds of scenes by what has to be known of them: that things stay, that they go on, where to,
-what is in their way, how fast each was, which is which, and all of it in rooms. Each kind is shown
-as often."""
+what is in their way, how fast each was, which is which, where a dot in rooms goes, and what stops
+it. Each kind is shown as often."""

@@ -31,7 +31,7 @@ from forethought.worlds.physics.scene import (
 from forethought.worlds.physics.staged import FORMS, GRAVITY, PALETTE, STAGED
 from forethought.worlds.picture import CAMERA
 
-CHANCES = {"staged": 0.85, "rooms": 0.05, "falling": 0.03}
+CHANCES = {"staged": 0.9, "rooms": 0.03, "falling": 0.02}
 """Shares of the kinds of clips; the others slide."""
 
 
