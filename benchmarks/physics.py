@@ -112,7 +112,8 @@ def blocks(results: PhysicsResults, who: str, *, goal: str | None) -> list[Figur
         found.append(estimate(f"{label}: pairs", one.pairs[kind].to_json(), goal))
         found.append(estimate(f"{label}: sets", one.sets[kind].to_json()))
         found.append(figure(f"{label}: AUROC of single clips", one.single[kind]))
-        found.append(estimate(f"{label}: pairs, nothing hidden", bare.pairs[kind].to_json()))
+        seen = bare.pairs[results.kind(BARE)]
+        found.append(estimate(f"{label}: pairs, nothing hidden", seen.to_json()))
     return [*found, figure(f"{who}, all: pairs", sum(one.value for one in pairs) / len(pairs))]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from forethought.evaluation.physics.controls import CONTROLS
 from forethought.evaluation.physics.quadruplets import (
+    MOST_DRAWS,
     UNSEEN,
     Block,
     Frames,
@@ -50,8 +51,14 @@ class _Shot:
 
 
 def _any_of(*variants: Draw) -> Draw:
-    """Each of several ways to show the same, as often."""
-    return lambda generator: variants[generator.integers(len(variants))](generator)
+    """Each of several ways to show the same, as often, however rarely a scene of its kind fits."""
+
+    def drawn(generator: np.random.Generator) -> Quadruplet | None:
+        variant = variants[generator.integers(len(variants))]
+        tries = (variant(generator) for _ in range(MOST_DRAWS))
+        return next((found for found in tries if found is not None), None)
+
+    return drawn
 
 
 def _mirror(stage: Stage, *, either_way: bool = False) -> Draw:
@@ -138,7 +145,9 @@ def _through_the_wall(generator: np.random.Generator) -> Quadruplet | None:
     """Behind the screen the dot comes through the door: or through the wall."""
     scene = staged.at_the_door(generator)
     way = scene.way()
-    if way[-1, 0] < scene.wall:
+    gone = scene.hides(way)
+    begins, seen = int(gone.argmax()), np.flatnonzero(~gone)
+    if way[-1, 0] < scene.wall or gone.sum() < UNSEEN or seen[-1] < begins:
         return None
     # The same way in rooms whose wall would have stopped it.
     walled = replace(scene, door=64.0 - scene.door)
@@ -146,17 +155,13 @@ def _through_the_wall(generator: np.random.Generator) -> Quadruplet | None:
         return None
     can, cannot = _rooms_shot(scene, way), _rooms_shot(walled, way)
     uncovered = (can.frames != cannot.frames).any((1, 2, 3))
-    seen = np.flatnonzero(~scene.hides(way))
-    gone = scene.hides(way)
-    if gone.sum() < UNSEEN or uncovered.sum() < 2 or uncovered[gone.argmax() :].any():
-        return None
     # What tells the rooms apart is covered before the dot is near: its rim before a wall could
     # otherwise be seen to change, or to move, otherwise than before the floor.
-    if seen[-1] < gone.argmax() or not _alike(can.frames, cannot.frames):
+    if uncovered.sum() < 2 or uncovered[begins:].any() or not _alike(can.frames, cannot.frames):
         return None
     if generator.random() < 0.5:
         can, cannot = can.seen(mirrored), cannot.seen(mirrored)
-    return _four(can, cannot, begins=int(gone.argmax()))
+    return _four(can, cannot, begins=begins)
 
 
 def _alike(first: Frames, second: Frames) -> bool:

@@ -109,6 +109,11 @@ class PhysicsResults:
     results: Mapping[str, Sequence[BlockResult]]
     examples: Sequence[Example] = field(repr=False)
 
+    def kind(self, who: str) -> str:
+        """By what the clips of someone who was asked are compared: of bare ones by the mean, since
+        each frame is foreseen from all before it, whatever was chosen for the others."""
+        return Summary.MEAN.value if who == BARE else self.summary.value
+
     def faults(self) -> dict[str, Fault]:
         """Why blocks are not known to the model: blocks of which bare clips were shown as well.
 
@@ -117,11 +122,11 @@ class PhysicsResults:
         """
         if BARE not in self.results:
             return {}
-        kind = self.summary.value
+        seen = [one.pairs[self.kind(BARE)].value >= REACHED for one in self.results[BARE]]
         return {
-            one.name: Fault.MEMORY if seen.pairs[kind].value >= REACHED else Fault.FORESIGHT
-            for one, seen in zip(self.results[MODEL], self.results[BARE], strict=True)
-            if one.pairs[kind].value < REACHED
+            one.name: Fault.MEMORY if known else Fault.FORESIGHT
+            for one, known in zip(self.results[MODEL], seen, strict=True)
+            if one.pairs[self.kind(MODEL)].value < REACHED
         }
 
     def to_json(self) -> dict[str, Any]:

@@ -36,12 +36,13 @@ def physics_rows(
         summary: how the surprise of a clip is had; as was chosen where not said.
         sets: whether sums over sets of matched clips are compared, and not pairs.
     """
-    kind = (summary or results.summary).value
+    kinds = [summary.value if summary else results.kind(who) for who in results.results]
     header = ["block", *results.results]
     rows = []
     for number, name in enumerate(results.says):
         blocks = [each[number] for each in results.results.values()]
-        cells = [(one.sets if sets else one.pairs)[kind].percent() for one in blocks]
+        found = [one.sets if sets else one.pairs for one in blocks]
+        cells = [one[kind].percent() for one, kind in zip(found, kinds, strict=True)]
         rows.append([name, *cells])
     return header, rows
 
