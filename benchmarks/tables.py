@@ -195,7 +195,13 @@ HEADLINES = [
         "video model, seed 0, all: pairs",
         "intuitive physics: impossible clips that surprise more, mean of seven blocks",
     ),
-    ("physics", "video model, seed 0, two_rooms: pairs", "the hardest block: a dot in rooms"),
+    ("physics", "video model, seed 0, constancy: pairs", "the hardest block: colours and forms"),
+    (
+        "physics",
+        "pixels, seed 0, all: pairs",
+        "the same predictor, foreseeing pixels: mean of blocks",
+    ),
+    ("physics", "tokens, seed 0, all: pairs", "frames written token by token: mean of blocks"),
     (
         "guardrails",
         "point_hazards, seed 0, no guardrails: hazards, episodes violated",

@@ -285,8 +285,8 @@ CLAIMS = (
             )
             for block in BLOCKS
         ),
-        note="Of our clips and a small video model, trained for half an hour: dots in "
-        "rooms are what it misses, passing through a wall above all.",
+        note="Of our clips and a small video model, trained for half an hour: slopes, speeds and "
+        "forms that are exchanged are what it misses most.",
     ),
     Claim(
         name="adapting",
