@@ -47,7 +47,7 @@ def test_exploring_is_the_same_in_any_batch(
     many.reset([8, 3, 11])
     one.reset([3])
     walk, alone = many.explore(5), one.explore(5)
-    for _ in range(40):
+    for _ in range(20):
         action = walk(many.observe())
         np.testing.assert_array_equal(action[1], alone(one.observe())[0])
         many.step(action)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -154,6 +154,9 @@ class Prediction:
                 )
         spans = [self._span(experiment, case) for case in self.cases]
         whole = pooled(spans)
+        if self.against is None and all(one.low >= 0 and one.high <= 1 for one in spans):
+            # Of shares, what cases differ by may not lead beyond none and all.
+            whole = replace(whole, low=max(0.0, whole.low), high=min(1.0, whole.high))
         supports = [self._supported(one) for one in spans]
         support = self._supported(whole)
         contrary = {Support.FOR: Support.AGAINST, Support.AGAINST: Support.FOR}.get(support)
