@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +100,16 @@ def test_cases_that_differ_widen_what_is_pooled() -> None:
     bare = [Span(value=v, low=math.nan, high=math.nan) for v in (0.01, 0.02, 0.03)]
     assert 0.02 < pooled(bare).high < 0.05
     assert math.isnan(pooled(bare[:2]).high)
+
+
+def test_shares_stay_shares() -> None:
+    """Shares that differ much from case to case: their mean may be all, and no more; gains may."""
+    prediction = Prediction(says="", experiment="toy", figure="{case}", at_least=0.5, cases=THREE)
+    high, low = (1.0, 0.9, 1.0), (0.7, 0.6, 0.8)
+    assert prediction.weigh(experiment(a=high, b=high, c=low)).span.high == 1
+    gains = replace(prediction, against="none")
+    found = gains.weigh(experiment(a=high, b=high, c=low, none=(0.0, 0.0, 0.0)))
+    assert found.span.high > 1
 
 
 def test_what_speaks_against_it_in_one_case_leaves_it_open() -> None:
