@@ -67,12 +67,18 @@ def test_failures_are_told_and_shown(spoiled: Path, capsys) -> None:
 
 
 def test_people_get_a_table(spoiled: Path, capsys) -> None:
-    """And the search is the one that was evaluated: numbers that it lacks are told of."""
     few = {"search": SEARCH, "reflex": {}}
     evaluated(spoiled, [1_000_001, 1_000_003], met=False, acting=few)
     assert main(["attribute", str(spoiled), "--repeats", "1", "--most", "1", "--more", "2"]) == 0
     said = capsys.readouterr().out
     assert "2 episodes failed, 1 looked into" in said and "adds to success" in said
+
+
+def test_the_search_is_the_one_that_was_evaluated(spoiled: Path, capsys) -> None:
+    """Numbers that no search can have are refused where they are read."""
+    evaluated(spoiled, [1_000_001], met=False, acting={"search": {"elites": 0}, "reflex": {}})
+    code, answer, _ = ask(capsys, "attribute", spoiled, "--repeats", 1)
+    assert code == 2 and "elites=0" in answer["error"]
 
 
 def test_a_world_that_cannot_be_put_back_is_told_of(spoiled: Path, capsys, monkeypatch) -> None:

@@ -73,6 +73,10 @@ def test_a_search_of_ones_choice_at_chosen_distances(mine, capsys) -> None:
         (("--floors", "cloning"), "--floors cloning takes recordings"),
         (("--steps", 10, "--distances", 10), "give one of them"),
         (("--distances", 500), "the farthest goal is"),
+        (("--episodes", 0), "episodes=0; expected 1 or more"),
+        (("--budget", 0), "budget=0; expected 1 or more"),
+        (("--world", "pendulum"), "the model perceives"),
+        (("--samples", 0), "samples=0; expected 1 or more"),
         (("--floors", "cloning", "--data", "ELSEWHERE"), "Give the dataset that it was trained on"),
     ],
 )

@@ -163,6 +163,9 @@ def test_files_that_are_no_results_are_refused(tmp_path: Path) -> None:
         measured_in(tmp_path, [claim(AT_LEAST)])
     with pytest.raises(ForethoughtError, match="no such folder"):
         measured_in(tmp_path / "nowhere", [claim(AT_LEAST)])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ForethoughtError, match=r"none of the results .* toy.json"):
+        measured_in(tmp_path / "empty", [claim(AT_LEAST)])
 
 
 def test_the_command_shows_verdicts_and_writes_a_page(

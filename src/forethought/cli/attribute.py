@@ -96,8 +96,7 @@ def _evaluated(path: Path) -> tuple[str, dict[str, Any], list[dict[str, Any]], S
         ]
         recorded = any(one.get("origin") for one in content["episodes"])
         world = str(content["world"])
-        told = content["acting"]
-        asked = ActingOptions.from_json({part: told[part] for part in ("search", "reflex")})
+        asked = ActingOptions.from_json(content["acting"])
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
         raise ForethoughtError(
             f"{path}: not what `forethought evaluate` leaves: world, protocol, how the agent "

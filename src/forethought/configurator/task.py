@@ -64,6 +64,9 @@ class Search:
         elites: candidates that the next round is drawn around.
         screened: share of the candidates that the model's sketch lets through; None for all.
         halving: where candidates are judged on the way.
+
+    Raises:
+        ForethoughtError: a number below one.
     """
 
     planner: Planner | None = None
@@ -73,6 +76,14 @@ class Search:
     elites: int | None = None
     screened: float | None = None
     halving: tuple[Rung, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("horizon", "samples", "iterations", "elites"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ForethoughtError(
+                    f"search: {name}={value}; expected 1 or more. Leave it out for the recipe's."
+                )
 
     def applied(self, planner: Planner) -> Planner:
         """The same planner with these numbers; of a hierarchical one, the lowest level.
@@ -98,7 +109,7 @@ class Search:
             "num_iterations": self.iterations,
             "num_elites": self.elites,
         }
-        changes = {name: value for name, value in said.items() if value}
+        changes = {name: value for name, value in said.items() if value is not None}
         known = {one.name for one in fields(planner)}  # type: ignore[arg-type]
         needed = {"num_samples"} if self.screened or self.halving else set()
         if unknown := sorted((changes.keys() | needed) - known):

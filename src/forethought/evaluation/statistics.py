@@ -66,11 +66,11 @@ def wilson_of_groups(successes: Bool[np.ndarray, " n"], groups: Int[np.ndarray, 
     if number < 2:
         return wilson(successes, trials=number or None)
     rate = float(np.mean(successes))
-    apart = np.bincount(groups, weights=successes - rate)
-    variance = number / (number - 1) * float(np.square(apart).sum()) / len(successes) ** 2
     alone = rate * (1 - rate)
     if alone == 0:
         return wilson(successes, trials=number)
+    apart = np.bincount(groups, weights=successes - rate)
+    variance = number / (number - 1) * float(np.square(apart).sum()) / len(successes) ** 2
     trials = alone / variance if variance > 0 else len(successes)
     return wilson(successes, trials=float(np.clip(trials, number, len(successes))))
 

@@ -31,18 +31,18 @@ def optical_flow(clips: UInt8[np.ndarray, "n t h w 3"]) -> Float[np.ndarray, "n 
     least motion counts. Blocks that hardly change do not move, and when the lights go on or out
     there is no motion to be seen.
     """
-    return _matched(clips)[0]
+    return motion(clips)[0]
 
 
 def flow_residual(clips: UInt8[np.ndarray, "n t h w 3"]) -> Float[np.ndarray, "n m"]:
     """Mean absolute difference that the motion of :func:`optical_flow` leaves unexplained."""
-    return _matched(clips)[1]
+    return motion(clips)[1]
 
 
-def _matched(
+def motion(
     clips: UInt8[np.ndarray, "n t h w 3"],
 ) -> tuple[Float[np.ndarray, "n m"], Float[np.ndarray, "n m"]]:
-    """Lengths of motion, and what it leaves, each a mean over blocks."""
+    """What :func:`optical_flow` and :func:`flow_residual` say, which are had together."""
     lengths, residuals = [], []
     for some in _parts(clips):
         before = some[:, :-1].astype(np.int16)

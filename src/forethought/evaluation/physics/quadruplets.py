@@ -56,12 +56,13 @@ class Block:
     Attributes:
         name: of the block.
         says: what is expected, in a sentence.
-        draw: a quadruplet by a generator, or None where what was drawn shows nothing of it.
+        draws: ways to show it, each as often: a quadruplet by a generator, or None where what was
+            drawn shows nothing of it.
     """
 
     name: str
     says: str
-    draw: Callable[[np.random.Generator], Quadruplet | None]
+    draws: tuple[Callable[[np.random.Generator], Quadruplet | None], ...]
 
     def quadruplet(self, seed: int) -> Quadruplet:
         """Four clips; the same seed gives the same.
@@ -71,8 +72,10 @@ class Block:
         """
         name = int.from_bytes(self.name.encode()[:8], "little")
         generator = np.random.default_rng((name, seed))
+        # Another kind in place of one that seldom fits would make that kind rare.
+        draw = self.draws[generator.integers(len(self.draws))]
         for _ in range(MOST_DRAWS):
-            drawn = self.draw(generator)
+            drawn = draw(generator)
             if drawn is not None:
                 return drawn
         raise ForethoughtError(

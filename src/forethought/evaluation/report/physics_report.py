@@ -107,7 +107,8 @@ def _tables(results: PhysicsResults) -> Section:
     return Section(
         title="Accuracy by block",
         text=f"Surprise is the mean absolute error of foreseen latents ({results.surprise}). With "
-        "95 % intervals (Wilson). Sets sum it over the possible and over the impossible clips of "
+        "95 % intervals (Wilson, for as many pairs as are independent). "
+        "Sets sum it over the possible and over the impossible clips of "
         "a set of four, as IntPhys does. What fails is memory where a block is known as soon as "
         "nothing is hidden (judged one step ahead), and perception or foresight where it is not.",
         tables=tables,

@@ -278,8 +278,12 @@ def at_the_door(generator: np.random.Generator) -> RoomScene:
 
 def at_the_wall(generator: np.random.Generator) -> RoomScene:
     """A dot that sets out straight for the wall, where no door is."""
-    scene = at_the_door(generator)
-    return replace(scene, door=64.0 - scene.door)
+    return walled(at_the_door(generator))
+
+
+def walled(scene: RoomScene) -> RoomScene:
+    """The same with its door on the other side of the middle: where it was, the wall goes on."""
+    return replace(scene, door=2.0 * SIZE - scene.door)
 
 
 def in_sight(generator: np.random.Generator) -> RoomScene:
